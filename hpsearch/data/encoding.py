@@ -1,0 +1,214 @@
+"""Columns to network inputs: which columns, in which layout, with which statistics.
+
+The *layout* (what is numeric, which levels stand alone, what is dropped) is fixed once, from all rows but the test
+rows and without the target; the *statistics* (medians, scales) come from the training rows. An `Encoding` keeps both as
+plain values, so nothing of scikit-learn has to be saved.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hpsearch.data.categorical import Categorical, encode_categorical, fit_categorical
+from hpsearch.data.columns import Column, Dropped, Kind, all_dates, did_you_mean, kind_of, listed, to_keys
+from hpsearch.data.numeric import Numeric, encode_numeric, fit_numeric
+from hpsearch.data.table import as_frame
+
+Record: TypeAlias = Numeric | Categorical | Dropped
+
+DERIVE = "derive numbers such as year, month, or days since an event, or drop it"
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How the columns of a table become inputs: one record per column, in the table's order.
+
+    Inputs are laid out as: values of the numeric columns, their indicators, levels of the categorical columns.
+    """
+
+    columns: tuple[Record, ...]
+
+    @property
+    def numeric(self) -> tuple[Numeric, ...]:
+        """The numeric columns."""
+        return tuple(column for column in self.columns if isinstance(column, Numeric))
+
+    @property
+    def categorical(self) -> tuple[Categorical, ...]:
+        """The categorical columns."""
+        return tuple(column for column in self.columns if isinstance(column, Categorical))
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """All columns a table must have, in the order an array must have, dropped ones included."""
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def column_kinds(self) -> dict[str, str]:
+        """Name of each column → "numeric", "categorical" or "dropped"."""
+        return {column.name: type(column).__name__.lower() for column in self.columns}
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """One name per input: `age`, `age is missing`, `color=red`, `color is missing`, `color is rare`."""
+        values = [column.name for column in self.numeric]
+        indicators = [f"{column.name} is missing" for column in self.numeric if column.indicator]
+        levels = [name for column in self.categorical for name in column.input_names]
+        return (*values, *indicators, *levels)
+
+    @property
+    def n_inputs(self) -> int:
+        """The width of the encoded table."""
+        return len(self.input_names)
+
+    def encode(self, X: object, argument: str = "X") -> NDArray[np.float32]:
+        """(n_rows, n_inputs) float32, C-contiguous, of a table with the columns this was fitted on.
+
+        Columns of a DataFrame are found by name, those of an array or list by position.
+        Raises ValueError for what `as_frame` refuses, for columns missing, added, or of another type, and for
+        infinite numbers; `argument` is what messages call X. Missing cells and levels never seen are welcome.
+        """
+        frame = self._checked(X, argument)
+        inputs = np.zeros((len(frame), self.n_inputs), dtype=np.float32)
+        start = len(self.numeric) + sum(column.indicator for column in self.numeric)
+        encode_numeric(frame, self.numeric, inputs[:, :start])
+        for column in self.categorical:
+            encode_categorical(frame[column.name], column, inputs[:, start : start + column.n_inputs])
+            start += column.n_inputs
+        return inputs
+
+    def _checked(self, X: object, argument: str) -> pd.DataFrame:
+        frame = as_frame(X, argument)
+        if isinstance(X, pd.DataFrame):
+            _check_names(list(frame.columns), self.column_names, argument)
+        elif frame.shape[1] != len(self.columns):
+            raise ValueError(f"{argument} must have {len(self.columns)} columns, but has {frame.shape[1]}")
+        else:
+            frame.columns = pd.Index(self.column_names)
+        wrong = [sentence for column in self.columns if (sentence := _mistyped(frame[column.name], column))]
+        if wrong:
+            raise ValueError(f"columns of {argument} must hold what they held when fitted: {listed(wrong, str)}")
+        return frame
+
+    def to_tensors(self) -> tuple[dict[str, NDArray[np.float64]], dict[str, Any]]:
+        """Arrays (`median`, `scale`, each (n_numeric,) float64) and a dict of plain values, for saving."""
+        tensors = {
+            "median": np.array([column.median for column in self.numeric], dtype=np.float64),
+            "scale": np.array([column.scale for column in self.numeric], dtype=np.float64),
+        }
+        return tensors, {"columns": [_to_json(column) for column in self.columns]}
+
+    @classmethod
+    def from_tensors(cls, tensors: dict[str, NDArray[np.float64]], document: dict[str, Any]) -> "Encoding":
+        """The Encoding that `to_tensors` took apart, equal to the last bit."""
+        statistics = zip(tensors["median"].tolist(), tensors["scale"].tolist(), strict=True)
+        columns: list[Record] = []
+        for entry in document["columns"]:
+            fields = {key: value for key, value in entry.items() if key != "type"}
+            if entry["type"] == "numeric":
+                median, scale = next(statistics)
+                columns.append(Numeric(median=median, scale=scale, **fields))
+            elif entry["type"] == "categorical":
+                columns.append(Categorical(**fields | {"levels": tuple(entry["levels"])}))
+            else:
+                columns.append(Dropped(**fields))
+        return cls(tuple(columns))
+
+
+def _to_json(column: Record) -> dict[str, Any]:
+    if isinstance(column, Numeric):
+        return {"type": "numeric", "name": column.name, "indicator": column.indicator}
+    if isinstance(column, Dropped):
+        return {"type": "dropped", "name": column.name, "reason": column.reason}
+    return {
+        "type": "categorical",
+        "name": column.name,
+        "kind": column.kind,
+        "declared": column.declared,
+        "levels": list(column.levels),
+        "rare": column.rare,
+    }
+
+
+def _check_names(names: Sequence[str], wanted: Sequence[str], argument: str) -> None:
+    given, known = set(names), set(wanted)
+    missing = [name for name in wanted if name not in given]
+    added = [name for name in names if name not in known]
+    faults = [f"missing are {listed(missing)}"] * bool(missing) + [f"unknown are {listed(added)}"] * bool(added)
+    if faults:
+        raise ValueError(f"{argument} must have the columns of the table that was fitted: {', '.join(faults)}")
+
+
+def _mistyped(column: Column, record: Record) -> str:
+    """A sentence if the cells of `column` cannot be read as `record` needs them, else nothing.
+
+    Numeric columns take booleans. Declared categories take anything with a text key, except that numbers and booleans
+    do not stand for each other (1 is not "True").
+    """
+    kind = kind_of(column)
+    if isinstance(record, Dropped) or kind == "nothing":
+        return ""
+    if isinstance(record, Numeric):
+        held, fits = "numbers", kind in ("numbers", "booleans")
+    elif record.declared:
+        keyed = kind in ("numbers", "booleans", "text", "mixed values")
+        held, fits = record.kind, keyed and {kind, record.kind} != {"numbers", "booleans"}
+    else:
+        held, fits = record.kind, kind == record.kind
+    return "" if fits else f"{record.name!r} held {held}, now it holds {kind}"
+
+
+def fit_encoding(
+    frame: pd.DataFrame,
+    layout_rows: NDArray[np.int64],
+    train_rows: NDArray[np.int64],
+    categorical: Sequence[str] = (),
+) -> tuple[Encoding, tuple[str, ...]]:
+    """The Encoding of a table from `as_frame`, and warnings: one sentence if columns had to be dropped.
+
+    `layout_rows`: all rows but the test rows; `train_rows`: those of them that statistics are computed from.
+    `categorical`: names of columns to be read as categories; text, booleans and pandas categories always are.
+    Raises ValueError for names that do not exist, for columns of dates, complex numbers, mixed values (unless declared
+    categorical) and objects, for infinite numbers, and if no column is left.
+    """
+    _check_categorical(categorical, list(frame.columns))
+    kinds = {name: kind_of(frame[name]) for name in frame.columns}
+    declared = {name for name in kinds if name in categorical or isinstance(frame[name].dtype, pd.CategoricalDtype)}
+    is_category = {name: name in declared or kind in ("text", "booleans") for name, kind in kinds.items()}
+    records: dict[str, Record] = {}
+    for name, kind in kinds.items():
+        layout = frame[name].iloc[layout_rows]
+        _refuse(layout, name, kind, name in declared)
+        if is_category[name] and kind != "nothing":
+            records[name] = fit_categorical(layout, name, name in declared)
+    numeric = [name for name in kinds if name not in records]
+    records |= {record.name: record for record in fit_numeric(frame, numeric, layout_rows, train_rows)}
+    columns = tuple(records[name] for name in kinds)
+    dropped = [f"{column.name!r} ({column.reason})" for column in columns if isinstance(column, Dropped)]
+    if len(dropped) == len(columns):
+        raise ValueError(f"X has no column of use: {listed(dropped, str)}")
+    return Encoding(columns), (f"Columns without use were dropped: {listed(dropped, str)}.",) if dropped else ()
+
+
+def _check_categorical(categorical: Sequence[str], names: Sequence[str]) -> None:
+    for name in categorical:
+        if name not in names:
+            raise ValueError(f"categorical names {name!r}, which is not a column of X{did_you_mean(name, names)}")
+
+
+def _refuse(column: Column, name: str, kind: Kind, declared: bool) -> None:
+    """Raise ValueError for a column that cannot be encoded, saying what to do with it."""
+    if kind == "dates":
+        raise ValueError(f"column {name!r} holds dates or times, which are not supported yet: {DERIVE}")
+    if kind == "text" and not declared and all_dates(to_keys(column)[1]):
+        raise ValueError(f"column {name!r} holds dates as text: {DERIVE}, or declare it categorical")
+    if kind == "complex numbers":
+        raise ValueError(f"column {name!r} holds complex numbers. Complex data not supported: give two columns")
+    if kind == "mixed values" and not declared:
+        raise ValueError(f"column {name!r} holds mixed values, text and numbers: clean it, or declare it categorical")
+    if kind == "objects":
+        raise ValueError(f"column {name!r} holds Python objects ({column.dtype}): give numbers, booleans or text")

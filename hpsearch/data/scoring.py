@@ -1,0 +1,113 @@
+"""Scores: scikit-learn's scorers by name, applied to predictions that are already there. Greater is better.
+
+Log-loss and errors are negated, as in scikit-learn. Scores of regression are in the target's own units.
+"""
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.metrics import get_scorer, get_scorer_names, log_loss, make_scorer
+
+from hpsearch.data.target import Target
+
+DEFAULT_SCORING = {
+    "binary": "neg_log_loss",
+    "multiclass": "neg_log_loss",
+    "regression": "neg_root_mean_squared_error",
+}
+
+
+class GivenClasses(ClassifierMixin, BaseEstimator):
+    """A classifier that answers with given probabilities (n_rows, n_classes), whatever it is asked about."""
+
+    def __init__(self, probabilities: NDArray[np.float64]) -> None:
+        self.probabilities = probabilities
+        self.classes_ = np.arange(probabilities.shape[1])
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        return self.probabilities
+
+    def predict(self, X: Any) -> NDArray[np.int64]:
+        return self.probabilities.argmax(axis=1)
+
+
+class GivenNumbers(RegressorMixin, BaseEstimator):
+    """A regressor that answers with given numbers (n_rows,), whatever it is asked about."""
+
+    def __init__(self, numbers: NDArray[np.float64]) -> None:
+        self.numbers = numbers
+        self.fitted_ = True
+
+    def predict(self, X: Any) -> NDArray[np.float64]:
+        return self.numbers
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A scikit-learn scorer for predictions of one target.
+
+    Class labels are passed as their codes 0, 1, …, in sorted order: the positive class of a binary score is the last.
+    """
+
+    name: str
+    target: Target
+    function: Callable[..., float]
+
+    @classmethod
+    def of(cls, name: str | None, target: Target) -> "Scorer":
+        """The scorer with scikit-learn's `name`, by default log-loss for classes, RMSE for regression.
+
+        Raises:
+            ValueError: for a name that scikit-learn does not know, or a score that does not fit the task.
+        """
+        name = DEFAULT_SCORING[target.task] if name is None else name
+        if name not in get_scorer_names():
+            nearest = difflib.get_close_matches(str(name), get_scorer_names(), n=1)
+            hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+            raise ValueError(f"scoring must be the name of a scikit-learn scorer, but got {name!r}{hint}")
+        scorer = cls(name, target, _scorer(name, target))
+        scorer.check()
+        return scorer
+
+    def __call__(
+        self, y: NDArray[Any], predictions: NDArray[np.floating], weights: NDArray[np.float64] | None = None
+    ) -> float:
+        """The score of `predictions` (n_rows, n_outputs) for the true codes or numbers `y` (n_rows,)."""
+        keywords = {} if weights is None else {"sample_weight": weights}
+        return float(self.function(self._given(predictions), np.zeros((len(y), 1)), y, **keywords))
+
+    def _given(self, predictions: NDArray[np.floating]) -> GivenClasses | GivenNumbers:
+        exact = np.asarray(predictions, dtype=np.float64)
+        if self.target.task == "regression":
+            return GivenNumbers(np.asarray(self.target.decode(exact), dtype=np.float64))
+        return GivenClasses(exact / exact.sum(axis=1, keepdims=True))
+
+    def check(self) -> None:
+        """Try the scorer on a few made-up rows: a score of another task fails here, not after the training."""
+        n_outputs = self.target.n_outputs
+        if self.target.task == "regression":
+            y, predictions = self.target.mean + self.target.scale * np.arange(4.0), np.arange(4.0)[:, np.newaxis] / 2
+        else:
+            y = np.tile(np.arange(n_outputs), 2)
+            predictions = np.eye(n_outputs)[y] * 0.5 + 0.5 / n_outputs
+        try:
+            score = self(y, predictions)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"scoring={self.name!r} does not fit the task {self.target.task}: {str(error).splitlines()[0]}"
+            ) from error
+        if not np.isfinite(score):
+            raise ValueError(f"scoring={self.name!r} does not fit the task {self.target.task}: it gives {score}")
+
+
+def _scorer(name: str, target: Target) -> Callable[..., float]:
+    if name == "neg_log_loss":
+        # scikit-learn's own refuses rows in which a class is missing
+        codes = np.arange(target.n_outputs)
+        return make_scorer(log_loss, response_method="predict_proba", greater_is_better=False, labels=codes)
+    return get_scorer(name)

@@ -1,0 +1,1 @@
+"""What a careful person checks while networks train."""

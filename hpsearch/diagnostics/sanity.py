@@ -1,0 +1,49 @@
+"""Checks before the first epoch: does an untrained network know nothing?"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from hpsearch.mlp.losses import LOSSES
+from hpsearch.mlp.recipe import Recipe
+from hpsearch.mlp.train import Examples, start, validation_loss
+
+N_SEEDS = 4
+TOLERANCE = 0.25
+"""An initial loss within this share of the loss at chance is as it should be."""
+
+
+def loss_at_chance(recipes: Sequence[Recipe], examples: Examples, order_seed: int = 0) -> pd.DataFrame:
+    """Initial validation loss against the loss at chance, one row per network shape among the recipes.
+
+    A softmax over C classes should start near log C, squared error of a standardised target near its mean square:
+    more means that inputs or initial weights are badly scaled. Mean over four seeds.
+
+    Returns:
+        Columns hidden_layer_sizes (text), initial_loss, chance_loss, ratio, verdict ("as it should be", "too high",
+        "too low"), sentence.
+    """
+    shapes = {recipe.hidden_layer_sizes: recipe for recipe in recipes}
+    targets = examples.targets[examples.valid]
+    n_inputs, n_outputs = examples.inputs.shape[1], examples.targets.shape[1]
+    rows = []
+    for sizes, recipe in sorted(shapes.items()):
+        fit = start([recipe] * N_SEEDS, range(order_seed, order_seed + N_SEEDS), n_inputs, n_outputs)
+        initial = float(validation_loss(fit, examples).mean())
+        chance = LOSSES[recipe.loss].at_chance(targets)
+        rows.append({"hidden_layer_sizes": str(list(sizes)), "initial_loss": initial, "chance_loss": chance})
+    table = pd.DataFrame(rows)
+    table["ratio"] = table["initial_loss"] / table["chance_loss"]
+    table["verdict"] = [_verdict(ratio) for ratio in table["ratio"]]
+    table["sentence"] = [
+        f"{row.hidden_layer_sizes}: untrained loss {row.initial_loss:.3g}, at chance {row.chance_loss:.3g}: {row.verdict}."
+        for row in table.itertuples()
+    ]
+    return table
+
+
+def _verdict(ratio: float) -> str:
+    if not np.isfinite(ratio) or ratio > 1 + TOLERANCE:
+        return "too high"
+    return "too low" if ratio < 1 - TOLERANCE else "as it should be"

@@ -1,0 +1,159 @@
+"""Plain averages of the best models: how many of them is chosen on selection rows, and so is the kind.
+
+Probabilities are averaged, not logits. Choices are made by log-loss or squared error, whatever the score: they are
+smooth where an accuracy is not. The honest score repeats the whole choice five times on four fifths of the selection
+rows and scores what was chosen on the remaining fifth.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hpsearch.data.dataset import Dataset
+from hpsearch.data.scoring import Scorer
+from hpsearch.data.splits import rotations, strata
+from hpsearch.ensemble.members import Library, Member
+from hpsearch.orchestrator.run import score_rows
+
+MAX_MEMBERS = 24
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A way to make an ensemble: the best `max_members` or fewer, by one kind of weights."""
+
+    weights: str
+    max_members: int
+
+
+KINDS = {
+    "best_model": Kind("raw", 1),
+    "best_model_ema": Kind("ema", 1),
+    "top_models": Kind("raw", MAX_MEMBERS),
+    "top_models_ema": Kind("ema", MAX_MEMBERS),
+}
+
+
+@dataclass(frozen=True)
+class Average:
+    """A chosen ensemble: members that vote equally, and its scores; a missing test set leaves `test_score` NaN."""
+
+    name: str
+    members: tuple[Member, ...]
+    valid_value: float
+    honest_score: float
+    honest_deviation: float
+    test_score: float
+
+    @property
+    def votes(self) -> NDArray[np.float64]:
+        return np.full(len(self.members), 1 / len(self.members))
+
+
+@dataclass(frozen=True)
+class Heldout:
+    """The held-out rows of a dataset, in the order of the members' predictions."""
+
+    dataset: Dataset
+    scorer: Scorer
+
+    @property
+    def select(self) -> NDArray[np.int64]:
+        """Positions of the selection rows."""
+        return len(self.dataset.rows.valid) + np.arange(len(self.dataset.rows.select))
+
+    def score(self, predictions: NDArray[np.floating], positions: NDArray[np.int64]) -> float:
+        """The score of predictions (n_positions, n_outputs) for these positions; NaN where there are none."""
+        if len(positions) == 0:
+            return float("nan")
+        return score_rows(self.scorer, self.dataset, self.dataset.rows.heldout[positions], predictions)
+
+    def losses(self, predictions: NDArray[np.float64], positions: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Mean log-losses or squared errors of several predictions, (n, n_positions, n_outputs) → (n,)."""
+        rows = self.dataset.rows.heldout[positions]
+        targets, row_weights = self.dataset.targets[rows], self.dataset.row_weights[rows].astype(np.float64)
+        if self.dataset.task == "regression":
+            losses = np.square(predictions - targets).sum(axis=2)
+        else:
+            losses = -np.log(np.maximum((predictions * targets).sum(axis=2), 1e-15))
+        return np.asarray(losses @ (row_weights / row_weights.sum()))
+
+
+def running_averages(members: Sequence[Member], positions: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Average predictions of the first 1, 2, … members, (n_members, n_positions, n_outputs) float64."""
+    predictions = np.stack([member.predictions[positions] for member in members]).astype(np.float64)
+    counts = np.arange(1, len(members) + 1)
+    return np.asarray(np.cumsum(predictions, axis=0) / counts[:, np.newaxis, np.newaxis])
+
+
+def averages(library: Library, dataset: Dataset, scorer: Scorer, seed: int) -> list[Average]:
+    """One ensemble of each kind and, first, the chosen one: the kind with the least loss on the selection rows."""
+    heldout = Heldout(dataset, scorer)
+    ranked = {name: library.best_first(kind.weights)[: kind.max_members] for name, kind in KINDS.items()}
+    names = tuple(KINDS)
+    each = [_average((name,), ranked, heldout, seed) for name in names]
+    chosen = _average(names, ranked, heldout, seed)
+    return [chosen, *(average for average in each if average.name != chosen.name)]
+
+
+def _average(names: Sequence[str], ranked: dict[str, list[Member]], heldout: Heldout, seed: int) -> Average:
+    """The best of the named kinds, chosen on all selection rows, with the honest score of choosing so."""
+    name, n_members = _choose(names, ranked, heldout, heldout.select)
+    members = tuple(ranked[name][:n_members])
+    rows = heldout.dataset.rows
+    everything = np.arange(len(rows.heldout))
+    predictions = running_averages(members, everything)[-1]
+    parts = [everything[: len(rows.valid)], everything[len(rows.valid) + len(rows.select) :]]
+    valid_value, test_score = (heldout.score(predictions[part], part) for part in parts)
+    scores = _rotated_scores(names, ranked, heldout, seed)
+    return Average(name, members, valid_value, float(np.mean(scores)), float(np.std(scores)), test_score)
+
+
+def _choose(
+    names: Sequence[str], ranked: dict[str, list[Member]], heldout: Heldout, positions: NDArray[np.int64]
+) -> tuple[str, int]:
+    """The kind and number of members with the least loss at these positions; ties go to the first, and to fewer."""
+    best_name, best_n, least = "", 0, np.inf
+    for name in names:
+        losses = heldout.losses(running_averages(ranked[name], positions), positions)
+        if losses.min() < least:
+            best_name, best_n, least = name, int(losses.argmin()) + 1, losses.min()
+    return best_name, best_n
+
+
+def _rotated_scores(
+    names: Sequence[str], ranked: dict[str, list[Member]], heldout: Heldout, seed: int
+) -> list[float]:
+    """The score on each fifth of the selection rows of what is chosen on the other four."""
+    dataset, select = heldout.dataset, heldout.select
+    parts = rotations(strata(dataset.y[dataset.rows.select], dataset.task), random_state=seed)
+    scores = []
+    for part in range(parts.max() + 1):
+        name, n_members = _choose(names, ranked, heldout, select[parts != part])
+        predictions = running_averages(ranked[name][:n_members], select[parts == part])[-1]
+        scores.append(heldout.score(predictions, select[parts == part]))
+    return scores
+
+
+def leaderboard(ensembles: Sequence[Average]) -> pd.DataFrame:
+    """Ensembles and best single models, the chosen one first, then by honest score.
+
+    Columns: ensemble, n_members, valid_value (chosen on), honest_score, honest_deviation (over the five rotations),
+    test_score, chosen.
+    """
+    chosen, *others = ensembles
+    ordered = [chosen, *sorted(others, key=lambda average: -average.honest_score)]
+    return pd.DataFrame(
+        {
+            "ensemble": [average.name for average in ordered],
+            "n_members": [len(average.members) for average in ordered],
+            "valid_value": [average.valid_value for average in ordered],
+            "honest_score": [average.honest_score for average in ordered],
+            "honest_deviation": [average.honest_deviation for average in ordered],
+            "test_score": [average.test_score for average in ordered],
+            "chosen": [average is chosen for average in ordered],
+        }
+    )

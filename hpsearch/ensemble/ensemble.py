@@ -1,0 +1,149 @@
+"""The predictor: encoding, networks and votes in one object that takes raw columns, and its folder on disk."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.metaestimators import available_if
+
+from hpsearch.data.encoding import Encoding
+from hpsearch.data.target import Target
+from hpsearch.orchestrator.learners import Network
+from hpsearch.record.checkpoints import from_safetensors, to_safetensors
+from hpsearch.record.folder import read_folder, write_folder
+
+FORMAT = "hpsearch model 1"
+DOCUMENT, MEMBERS, ENCODING = "model.json", "members.safetensors", "encoding.safetensors"
+
+
+def _is_classifier(ensemble: "Ensemble") -> bool:
+    return ensemble.target.task != "regression"
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Trained networks that vote, from raw columns to labels or numbers. Made by `search`, or read by `load`.
+
+    Attributes:
+        name: the kind of ensemble, see `ensemble.average.KINDS`.
+        encoding: how raw columns become inputs.
+        target: how outputs become labels or numbers.
+        networks: the members.
+        votes: (n_members,) float64, their shares; they sum to one. Probabilities are averaged, not logits.
+        about: what else is known of it, as JSON: scores, configs of the members, versions.
+    """
+
+    name: str
+    encoding: Encoding
+    target: Target
+    networks: tuple[Network, ...]
+    votes: NDArray[np.float64]
+    about: dict[str, Any] = field(default_factory=dict)
+
+    def _outputs(self, X: object) -> NDArray[np.float64]:
+        inputs = self.encoding.encode(X)
+        outputs = np.zeros((len(inputs), self.target.n_outputs))
+        for network, vote in zip(self.networks, self.votes, strict=True):
+            outputs += vote * network.predict(inputs)
+        return outputs
+
+    @property
+    def n_features_in_(self) -> int:
+        """The number of raw columns."""
+        return len(self.encoding.column_names)
+
+    @property
+    def feature_names_in_(self) -> NDArray[Any]:
+        """The names of the raw columns, (n_columns,)."""
+        return np.array(self.encoding.column_names, dtype=object)
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """The class labels, sorted, as they were given; AttributeError for regression."""
+        if self.target.classes is None:
+            raise AttributeError("a regression ensemble has no classes_")
+        return self.target.classes
+
+    def predict(self, X: object) -> NDArray[Any]:
+        """The most likely class labels, or numbers in the target's units, (n_rows,).
+
+        Args:
+            X: a DataFrame with the columns of the training table, in any order, or an array if that was one.
+
+        Raises:
+            ValueError: for a column that is missing, added or of another type, naming it.
+        """
+        return self.target.decode(self._outputs(X))
+
+    @available_if(_is_classifier)
+    def predict_proba(self, X: object) -> NDArray[np.float64]:
+        """Class probabilities, (n_rows, n_classes), in the order of `classes_`. Only for classification."""
+        outputs = self._outputs(X)
+        return np.asarray(outputs / outputs.sum(axis=1, keepdims=True))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model folder: safetensors, JSON, and a manifest with the SHA-256 of every file, written last.
+
+        The same ensemble gives the same bytes. An earlier model folder at `path` is replaced as a whole; anything
+        else there is refused.
+        """
+        encoding_tensors, encoding_document = self.encoding.to_tensors()
+        saved = [network.save() for network in self.networks]
+        tensors = {
+            f"{position:03d}.{name}": tensor
+            for position, (arrays, _) in enumerate(saved)
+            for name, tensor in arrays.items()
+        }
+        document = {
+            "format": FORMAT,
+            "name": self.name,
+            "target": self.target.to_json(),
+            "encoding": encoding_document,
+            "members": [meta for _, meta in saved],
+            "votes": self.votes.tolist(),
+            "about": self.about,
+        }
+        files = {
+            DOCUMENT: json.dumps(document, indent=1, sort_keys=True).encode(),
+            MEMBERS: to_safetensors(MEMBERS, tensors, {}),
+            ENCODING: to_safetensors(ENCODING, encoding_tensors, {}),
+        }
+        write_folder(path, files)
+
+
+def load(path: str | os.PathLike[str]) -> Ensemble:
+    """The ensemble of a model folder; it predicts bit by bit what the saved one did.
+
+    Raises:
+        ValueError: for a folder that is not a model of ours, or with a changed byte anywhere, naming the file.
+        FileNotFoundError: where there is no folder.
+    """
+    files = read_folder(path)
+    if DOCUMENT not in files:
+        raise ValueError(f"{path} is not a model folder of hpsearch: it has no {DOCUMENT}")
+    document = json.loads(files[DOCUMENT])
+    if document["format"] != FORMAT:
+        raise ValueError(f"{path} is of the format {document['format']!r}, but this version reads {FORMAT!r}")
+    tensors, _ = from_safetensors(MEMBERS, files[MEMBERS])
+    encoding_tensors, _ = from_safetensors(ENCODING, files[ENCODING])
+    return Ensemble(
+        name=document["name"],
+        encoding=Encoding.from_tensors(encoding_tensors, document["encoding"]),
+        target=Target.from_json(document["target"]),
+        networks=_networks(tensors, document["members"]),
+        votes=np.array(document["votes"]),
+        about=document["about"],
+    )
+
+
+def _networks(tensors: dict[str, NDArray[Any]], metas: Sequence[dict[str, Any]]) -> tuple[Network, ...]:
+    networks = []
+    for position, meta in enumerate(metas):
+        prefix = f"{position:03d}."
+        own = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        networks.append(Network.load(own, meta))
+    return tuple(networks)

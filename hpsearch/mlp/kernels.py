@@ -1,0 +1,142 @@
+"""The door to numba: how every kernel is compiled, and where its machine code is kept.
+
+`compiled(signature)` is the only way a function of this package becomes machine code. A kernel has one explicit
+signature, on contiguous arrays: another array layout would compile to other sums, and other bits. It releases the
+GIL, so that models train in threads, and names the fast-math flags it wants: the bare flag would let the compiler
+assume that there are no NaNs, and divergence could not be seen.
+
+The machine code is cached beside the package, else in the user's cache folder, else in a private temporary folder,
+else not at all. The folder carries a hash of the engine's sources, because numba checks only the file a kernel is
+written in, not those of the kernels it calls.
+"""
+
+import hashlib
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numba
+import scipy.linalg.cython_blas  # noqa: F401  numba's np.dot calls this BLAS; it must be loaded to be limited
+from threadpoolctl import OpenBLASController, ThreadpoolController
+
+FLAGS = {"contract", "reassoc", "nsz"}
+"""Fast-math flags of our kernels: fused multiply-add, re-ordered sums, no care for the sign of zero."""
+
+
+READ_ROWS = "Array(float32, 2, 'C', readonly=True)"
+READ_NUMBERS = "Array(float32, 1, 'C', readonly=True)"
+READ_INDEX = "Array(int64, 1, 'C', readonly=True)"
+"""Argument types of shared data, which kernels only read: it may lie in a read-only memory map."""
+
+
+def _source_hash() -> str:
+    digest = hashlib.sha256(numba.__version__.encode())
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _is_private_and_writable(folder: Path) -> bool:
+    """Can we write here, and nobody else? Machine code is loaded from it, so a shared folder will not do."""
+    with suppress(OSError):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = folder.stat()
+        if status.st_uid == os.getuid() and not status.st_mode & 0o002:
+            tempfile.TemporaryFile(dir=folder).close()
+            return True
+    return False
+
+
+def cache_folder() -> Path | None:
+    """The folder for this version's machine code, or None where no folder is writable.
+
+    `NUMBA_CACHE_DIR` wins, if it is set; then the package's own `__pycache__`, `$XDG_CACHE_HOME` or `~/.cache`,
+    and the temporary folder are tried in this order.
+    """
+    name = f"hpsearch-kernels-{_source_hash()}"
+    user_cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    candidates = [Path(__file__).parent / "__pycache__" / name, Path(user_cache) / "hpsearch" / name]
+    if numba.config.CACHE_DIR:
+        candidates.insert(0, Path(numba.config.CACHE_DIR) / name)
+    with suppress(FileNotFoundError):
+        candidates.append(Path(tempfile.gettempdir()) / f"hpsearch-{os.getuid()}" / name)
+    return next((folder for folder in candidates if _is_private_and_writable(folder)), None)
+
+
+CACHE_FOLDER = cache_folder()
+
+
+def compiled(signature: str | list[str]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Compile a function for one signature now, or load its machine code from the cache."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        users_folder = numba.config.CACHE_DIR
+        # numba reads its setting when the cache of a function is made, which is here; users' own kernels keep theirs
+        numba.config.CACHE_DIR = str(CACHE_FOLDER or "")
+        try:
+            return numba.njit(
+                signature, cache=CACHE_FOLDER is not None, nogil=True, fastmath=FLAGS, error_model="numpy"
+            )(function)
+        finally:
+            numba.config.CACHE_DIR = users_folder
+
+    return decorate
+
+
+class _BlasThreads:
+    """Who is inside `one_blas_thread`: the libraries' limits are lifted by the last to leave, not by the first.
+
+    OpenBLAS has one limit for the process, and threadpoolctl lets only one thread at a time change it, so we take
+    that right when we come and give it up when we go. Where a limit belongs to a thread (OpenMP), each sets its own.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.inside = 0
+        self.outermost: Any = None
+
+    def enter(self) -> Any:
+        with self.lock:
+            if self.inside == 0:
+                OpenBLASController.clear_controlling_thread(force=True)
+            limits = _blas_libraries().limit(limits=1)
+            if self.inside == 0:
+                self.outermost = limits
+            self.inside += 1
+            return limits
+
+    def leave(self, limits: Any) -> None:
+        with self.lock:
+            self.inside -= 1
+            if limits is not self.outermost:
+                limits.restore_original_limits()
+            if self.inside == 0:
+                OpenBLASController.clear_controlling_thread(force=True)
+                self.outermost.restore_original_limits()
+                OpenBLASController.clear_controlling_thread(force=True)
+
+
+@cache
+def _blas_libraries() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+_BLAS_THREADS = _BlasThreads()
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """While this lasts, every BLAS library of the process computes on one thread: more would change the bits.
+
+    The limit is the process's, so it may be entered from many threads at once; only the last one lifts it.
+    """
+    limits = _BLAS_THREADS.enter()
+    try:
+        yield
+    finally:
+        _BLAS_THREADS.leave(limits)

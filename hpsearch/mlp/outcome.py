@@ -1,0 +1,33 @@
+"""How a fit ended, with a sentence of advice. A failed model is a value, not an exception."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The end of one model's training: its `name`, the `epoch` it was reached in, and a `sentence` for a person."""
+
+    name: Literal["finished", "stopped", "diverged"]
+    epoch: int
+    sentence: str
+
+
+def finished(epoch: int) -> Outcome:
+    """The model was trained as long as was planned."""
+    return Outcome("finished", epoch, f"Trained for all {epoch} epochs planned.")
+
+
+def stopped(epoch: int) -> Outcome:
+    """The model was left behind at a rung, because others did better."""
+    return Outcome("stopped", epoch, f"Stopped after {epoch} epochs: others of its rung did better.")
+
+
+def diverged(epoch: int, train_loss: float, learning_rate: float) -> Outcome:
+    """The training loss became NaN or infinite, or exploded."""
+    return Outcome(
+        "diverged",
+        epoch,
+        f"Diverged in epoch {epoch} (training loss {train_loss:.3g}): learning_rate_init={learning_rate:.3g} is "
+        "likely too high; try a tenth of it.",
+    )

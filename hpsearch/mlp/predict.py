@@ -1,0 +1,92 @@
+"""Prediction with a stack: no dropout, in row chunks of one fixed height, so that a row's bits never depend on how
+many other rows are asked for."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.mlp.activations import relu_forward
+from hpsearch.mlp.kernels import READ_INDEX, READ_NUMBERS, READ_ROWS, compiled, one_blas_thread
+from hpsearch.mlp.layers import gather_rows
+from hpsearch.mlp.losses import LOSSES
+from hpsearch.mlp.stack import Stack, n_matrix_entries
+
+Array = NDArray[np.float32]
+
+CHUNK_HEIGHT = 256
+"""Rows per chunk, also of the last one, which is filled up with zeros."""
+
+
+@compiled(f"void({READ_ROWS}, {READ_INDEX}, int64[::1], int64, {READ_NUMBERS}, float32[::1], float32[:, ::1])")
+def forward(
+    inputs: Array, rows: NDArray[np.int64], sizes: NDArray[np.int64], height: int, weights: Array, scratch: Array,
+    out: Array,
+) -> None:  # fmt: skip
+    """One model's last layer, bias added, for the `rows` of `inputs`; `out` (n_rows, n_outputs) is the OUT array.
+
+    `rows` (n_chunks · height,) is filled up with −1; `scratch` holds height · Σ sizes entries.
+    """
+    n_layers = sizes.size - 1
+    n_entries = 0
+    for layer in range(n_layers):
+        n_entries += sizes[layer] * sizes[layer + 1]
+    no_noise = np.empty(0, np.uint8)
+    for start in range(0, rows.size, height):
+        chunk = rows[start : start + height]
+        position = height * sizes[0]
+        values = scratch[:position].reshape((height, sizes[0]))
+        gather_rows(inputs, chunk, values)
+        entry, bias = 0, n_entries
+        for layer in range(n_layers):
+            n_in, n_out = sizes[layer], sizes[layer + 1]
+            following = scratch[position : position + height * n_out].reshape((height, n_out))
+            np.dot(values, weights[entry : entry + n_in * n_out].reshape((n_in, n_out)), following)
+            if layer < n_layers - 1:
+                relu_forward(following, weights[bias : bias + n_out], no_noise, 0, np.float32(1))
+            position += height * n_out
+            entry += n_in * n_out
+            bias += n_out
+            values = following
+        last = weights[bias - sizes[n_layers] : bias]
+        for i in range(min(height, out.shape[0] - start)):
+            for j in range(out.shape[1]):
+                out[start + i, j] = values[i, j] + last[j]
+
+
+def last_layers(stack: Stack, inputs: Array, rows: NDArray[np.int64]) -> Array:
+    """The last layers (logits, or numbers) of all models, (n_models, n_rows, n_outputs) float32.
+
+    Args:
+        inputs: (n_all_rows, n_inputs) float32, C-contiguous, read only.
+        rows: (n_rows,) row numbers of `inputs`.
+    """
+    n_chunks = -(-len(rows) // CHUNK_HEIGHT)
+    padded = np.full(n_chunks * CHUNK_HEIGHT, -1, dtype=np.int64)
+    padded[: len(rows)] = rows
+    sizes = np.array(stack.layer_sizes, dtype=np.int64)
+    scratch = np.empty(CHUNK_HEIGHT * sum(stack.layer_sizes), dtype=np.float32)
+    out = np.empty((stack.n_models, len(rows), stack.layer_sizes[-1]), dtype=np.float32)
+    with one_blas_thread():
+        for weights, model_out in zip(stack.weights, out, strict=True):
+            forward(inputs, padded, sizes, CHUNK_HEIGHT, weights, scratch, model_out)
+    return out
+
+
+def predict(stack: Stack, loss: str, inputs: Array, rows: NDArray[np.int64]) -> Array:
+    """Predictions of all models, (n_models, n_rows, n_outputs): class probabilities, or standardised numbers."""
+    return LOSSES[loss].link(last_layers(stack, inputs, rows))
+
+
+def last_layers_naive(stack: Stack, inputs: Array, rows: NDArray[np.int64]) -> Array:
+    """`last_layers` in plain NumPy, all rows at once."""
+    values = np.broadcast_to(inputs[rows], (stack.n_models, len(rows), inputs.shape[1]))
+    layers = list(zip(stack.matrices(), stack.biases(), strict=True))
+    for number, (matrices, biases) in enumerate(layers):
+        values = values @ matrices + biases[:, None, :]
+        if number < len(layers) - 1:
+            values = np.maximum(values, 0)
+    return values
+
+
+def prediction_operations(layer_sizes: tuple[int, ...]) -> int:
+    """Floating-point operations of a prediction per row and model: 2·W."""
+    return 2 * n_matrix_entries(layer_sizes)

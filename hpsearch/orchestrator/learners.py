@@ -1,0 +1,196 @@
+"""Learners: the one protocol the loop trains through, and the MLP engine behind it."""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.data.dataset import Dataset
+from hpsearch.mlp import train
+from hpsearch.mlp.outcome import Outcome
+from hpsearch.mlp.predict import predict
+from hpsearch.mlp.recipe import BOUNDS, HYPERPARAMETERS, Recipe
+from hpsearch.mlp.stack import Stack, training_operations
+
+WEIGHTS = ("raw", "ema")
+"""Which weights of a fit predict: the last ones, or their moving average."""
+
+Tensors = dict[str, NDArray[Any]]
+Meta = dict[str, Any]
+
+
+class Fit(Protocol):
+    """What the loop sees of models in training; the rest is the learner's own business."""
+
+    @property
+    def epochs(self) -> NDArray[np.int64]:
+        """Epochs each model has trained, (n_models,)."""
+
+    @property
+    def history(self) -> NDArray[np.float64]:
+        """(n_models, n_epochs, 3): training loss, validation loss, update ratio after each epoch."""
+
+    @property
+    def outcomes(self) -> tuple[Outcome | None, ...]:
+        """How each model ended, None while it is alive."""
+
+
+class Predictor(Protocol):
+    """What is left of a model when only its predictions are wanted."""
+
+    def predict(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Class probabilities or standardised numbers, (n_rows, n_outputs), for encoded `inputs` (n_rows, n_inputs)."""
+
+    def save(self) -> tuple[Tensors, Meta]:
+        """Arrays and a JSON object from which `load` of the same class makes it again."""
+
+
+F = TypeVar("F", bound=Fit)
+
+
+class Learner(Protocol[F]):
+    """How configs become trained models. `F` is the learner's own type of fit."""
+
+    def key(self, config: Mapping[str, Any]) -> Hashable:
+        """Trials with equal keys can share a fit."""
+
+    def cost(self, config: Mapping[str, Any], dataset: Dataset) -> float:
+        """Operations of one epoch."""
+
+    def start(self, configs: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> F:
+        """Untrained models, one per config; all configs have the same key."""
+
+    def advance(self, fit: F, dataset: Dataset, epochs: int, should_stop: Callable[[], bool]) -> F:
+        """Train each live model until it has `epochs` epochs in all; those unfinished at a stop stay as they were."""
+
+    def predict(self, fit: F, dataset: Dataset, rows: NDArray[np.int64], weights: str) -> NDArray[np.float32]:
+        """Predictions of all models for rows of the dataset, (n_models, n_rows, n_outputs)."""
+
+    def take(self, fit: F, models: Sequence[int]) -> F:
+        """The fit of some of the models."""
+
+    def concatenate(self, fits: Sequence[F]) -> F:
+        """One fit of all models of several with the same key."""
+
+    def save(self, fit: F) -> tuple[Tensors, Meta]:
+        """A fit of one model as arrays and a JSON object."""
+
+    def load(self, tensors: Tensors, meta: Meta) -> F:
+        """The fit that was saved, bit by bit."""
+
+    def predictor(self, fit: F, weights: str) -> Predictor:
+        """The one model of `fit`, for prediction only."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """One trained network: the predictor of the MLP engine. `weights` (n_weights,) float32."""
+
+    layer_sizes: tuple[int, ...]
+    loss: str
+    weights: NDArray[np.float32]
+
+    def predict(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        stack = Stack(self.layer_sizes, self.weights[np.newaxis])
+        return predict(stack, self.loss, inputs, np.arange(len(inputs)))[0]
+
+    def save(self) -> tuple[Tensors, Meta]:
+        return {"weights": self.weights}, {"layer_sizes": list(self.layer_sizes), "loss": self.loss}
+
+    @classmethod
+    def load(cls, tensors: Tensors, meta: Meta) -> "Network":
+        return cls(tuple(meta["layer_sizes"]), meta["loss"], tensors["weights"])
+
+
+@dataclass(frozen=True)
+class MLPLearner:
+    """The MLP engine as a learner of one dataset.
+
+    Args:
+        n_inputs, n_outputs: of the encoded dataset.
+        loss: by name, from the task.
+        order_seed: of the minibatch order.
+        horizon: epochs over which the learning-rate schedules run.
+    """
+
+    n_inputs: int
+    n_outputs: int
+    loss: str
+    order_seed: int
+    horizon: int
+
+    @classmethod
+    def of(cls, dataset: Dataset, order_seed: int, horizon: int) -> "MLPLearner":
+        loss = "squared_error" if dataset.task == "regression" else "softmax_cross_entropy"
+        return cls(dataset.n_inputs, dataset.n_outputs, loss, order_seed, horizon)
+
+    def _recipe(self, config: Mapping[str, Any]) -> Recipe:
+        return Recipe.from_config(config, self.loss)
+
+    def key(self, config: Mapping[str, Any]) -> Hashable:
+        return self._recipe(config).stack_key
+
+    def cost(self, config: Mapping[str, Any], dataset: Dataset) -> float:
+        sizes = self._recipe(config).layer_sizes(self.n_inputs, self.n_outputs)
+        return float(training_operations(sizes) * len(dataset.rows.train))
+
+    def start(self, configs: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> train.Fit:
+        return train.start([self._recipe(config) for config in configs], seeds, self.n_inputs, self.n_outputs)
+
+    def advance(self, fit: train.Fit, dataset: Dataset, epochs: int, should_stop: Callable[[], bool]) -> train.Fit:
+        return train.advance(fit, self._examples(dataset), epochs, self.horizon, should_stop)
+
+    def _examples(self, dataset: Dataset) -> train.Examples:
+        rows = dataset.rows
+        return train.Examples(
+            dataset.inputs, dataset.targets, dataset.row_weights, rows.train, rows.valid, self.order_seed
+        )
+
+    def predict(self, fit: train.Fit, dataset: Dataset, rows: NDArray[np.int64], weights: str) -> NDArray[np.float32]:
+        stack = fit.average_stack if weights == "ema" else fit.stack
+        return predict(stack, self.loss, dataset.inputs, rows)
+
+    def take(self, fit: train.Fit, models: Sequence[int]) -> train.Fit:
+        return train.take(fit, models)
+
+    def concatenate(self, fits: Sequence[train.Fit]) -> train.Fit:
+        return train.concatenate(fits)
+
+    def save(self, fit: train.Fit) -> tuple[Tensors, Meta]:
+        outcome = fit.outcomes[0]
+        tensors = {
+            "weights": fit.stack.weights[0],
+            "first": fit.first[0],
+            "second": fit.second[0],
+            "average": fit.average[0],
+            "history": fit.history[0],
+        }
+        meta = {
+            "recipe": asdict(fit.recipes[0]),
+            "seed": int(fit.seeds[0]),
+            "layer_sizes": list(fit.stack.layer_sizes),
+            "epochs": int(fit.epochs[0]),
+            "outcome": None if outcome is None else asdict(outcome),
+        }
+        return tensors, meta
+
+    def load(self, tensors: Tensors, meta: Meta) -> train.Fit:
+        recipe = dict(meta["recipe"], hidden_layer_sizes=tuple(meta["recipe"]["hidden_layer_sizes"]))
+        outcome = meta["outcome"]
+        return train.Fit(
+            recipes=(Recipe(**recipe),),
+            seeds=np.array([meta["seed"]], dtype=np.uint64),
+            stack=Stack(tuple(meta["layer_sizes"]), tensors["weights"][np.newaxis]),
+            first=tensors["first"][np.newaxis],
+            second=tensors["second"][np.newaxis],
+            average=tensors["average"][np.newaxis],
+            epochs=np.array([meta["epochs"]], dtype=np.int64),
+            history=tensors["history"][np.newaxis],
+            outcomes=(None if outcome is None else Outcome(**outcome),),
+        )
+
+    def predictor(self, fit: train.Fit, weights: str) -> Network:
+        stack = fit.average_stack if weights == "ema" else fit.stack
+        return Network(stack.layer_sizes, self.loss, stack.weights[0])

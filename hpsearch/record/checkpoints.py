@@ -1,0 +1,142 @@
+"""Checkpoints: one trial's slice of a Fit at one epoch, in memory or as one safetensors file each.
+
+What comes back is what was saved, to the last bit, or nothing: the loop then trains again from the rung before.
+"""
+
+import hashlib
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+
+from hpsearch.record.folder import sync_folder, write_file, writing_in_words
+
+Tensors: TypeAlias = dict[str, NDArray[Any]]
+JSON: TypeAlias = "Mapping[str, JSON] | Sequence[JSON] | str | int | float | bool | None"
+
+
+class Checkpoints(Protocol):
+    """Where checkpoints are kept.
+
+    `tensors` are arrays of any shape and layout, of bool, an integer type, float16, float32, float64 or complex64.
+    `meta` comes back as JSON does: tuples as lists.
+    """
+
+    def save(
+        self, trial_number: int, epoch: int, tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, JSON]
+    ) -> None:
+        """Keeps the tensors and `meta` of a trial at an epoch, in place of any earlier ones."""
+
+    def load(self, trial_number: int, epoch: int) -> tuple[Tensors, dict[str, Any]] | None:
+        """The tensors (read-only, sorted by name) and `meta` as they were saved; None if there are none."""
+
+
+@dataclass(frozen=True)
+class MemoryCheckpoints:
+    """Checkpoints of a study that is not to be resumed.
+
+    No array is copied: one that was saved must not be changed later, and a view keeps its base alive.
+    """
+
+    _kept: dict[tuple[int, int], tuple[Tensors, str]] = field(default_factory=dict, init=False, repr=False)
+
+    def save(
+        self, trial_number: int, epoch: int, tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, JSON]
+    ) -> None:
+        views = {name: np.asarray(tensors[name]).view() for name in sorted(tensors)}
+        self._kept[trial_number, epoch] = _read_only(views), json.dumps(meta)
+
+    def load(self, trial_number: int, epoch: int) -> tuple[Tensors, dict[str, Any]] | None:
+        if (trial_number, epoch) not in self._kept:
+            return None
+        tensors, meta = self._kept[trial_number, epoch]
+        return dict(tensors), json.loads(meta)
+
+
+@dataclass(frozen=True)
+class FolderCheckpoints:
+    """Checkpoints as files `trial_00012_epoch_00027.safetensors` in the folder `path`, created when first needed.
+
+    A file is there wholly or not at all after kill -9; with `durable` (two fsyncs each) after a power failure too.
+    A file that is damaged in any way counts as absent, with a RuntimeWarning that names it: safetensors has no
+    checksum, so we keep a SHA-256 of all that is in the file.
+    """
+
+    path: Path
+    durable: bool = False
+
+    def save(
+        self, trial_number: int, epoch: int, tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, JSON]
+    ) -> None:
+        """As the protocol says. Raises ValueError for a tensor that safetensors has no type for, and OSError."""
+        file = self._file(trial_number, epoch)
+        if not self.path.exists():
+            self._create()
+        write_file(file, _encode(file.name, tensors, json.dumps(meta)), durable=self.durable)
+
+    def load(self, trial_number: int, epoch: int) -> tuple[Tensors, dict[str, Any]] | None:
+        file = self._file(trial_number, epoch)
+        try:
+            return _decode(file.name, file.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (SafetensorError, ValueError, KeyError, TypeError) as error:
+            sentence = f"{file} is damaged ({error}): the trial is trained again from the rung before"
+            warnings.warn(sentence, RuntimeWarning, stacklevel=2)
+            return None
+
+    def _file(self, trial_number: int, epoch: int) -> Path:
+        return self.path / f"trial_{trial_number:05d}_epoch_{epoch:05d}.safetensors"
+
+    def _create(self) -> None:
+        with writing_in_words(self.path):
+            self.path.mkdir(exist_ok=True)
+            if self.durable:
+                sync_folder(self.path.parent)
+
+
+def _encode(name: str, tensors: Mapping[str, NDArray[Any]], meta: str) -> bytes:
+    # safetensors writes raw memory, so it must be in C order and little-endian; `ascontiguousarray` would do, but makes
+    # arrays without axes one-dimensional.
+    dense = {key: np.asarray(tensors[key], order="C") for key in sorted(tensors)}
+    dense = {key: tensor.astype(tensor.dtype.newbyteorder("<"), copy=False) for key, tensor in dense.items()}
+    # One entry only: safetensors writes several in random order, and equal checkpoints are to be equal files.
+    seal = json.dumps({"sha256": _digest(name, dense, meta), "meta": meta})
+    try:
+        return bytes(safetensors.numpy.save(dense, metadata={"hpsearch": seal}))
+    except SafetensorError as error:
+        raise ValueError(f"{name} cannot hold these tensors: {error}") from None
+
+
+def _decode(name: str, data: bytes) -> tuple[Tensors, dict[str, Any]]:
+    """What `_encode` was given; some exception if a single bit has changed since."""
+    tensors = safetensors.numpy.load(data)
+    # safetensors gives out the metadata of files only, and to open the file twice could mix two versions of it. The
+    # format: size of the header in 8 bytes, header in JSON, tensors (https://github.com/huggingface/safetensors).
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    seal = json.loads(header["__metadata__"]["hpsearch"])
+    if seal["sha256"] != _digest(name, tensors, seal["meta"]):
+        raise ValueError("its SHA-256 is not the one it was written with")
+    return _read_only({key: tensors[key] for key in sorted(tensors)}), json.loads(seal["meta"])
+
+
+def _digest(name: str, tensors: Mapping[str, NDArray[Any]], meta: str) -> str:
+    """SHA-256 of the file's name, so that no file passes for another, of `meta`, and of all tensors."""
+    layout = [[key, tensors[key].dtype.str, tensors[key].shape] for key in sorted(tensors)]
+    sha256 = hashlib.sha256(json.dumps([name, meta, layout]).encode())
+    for key in sorted(tensors):
+        sha256.update(tensors[key].reshape(-1).data)
+    return sha256.hexdigest()
+
+
+def _read_only(tensors: Tensors) -> Tensors:
+    for tensor in tensors.values():
+        tensor.flags.writeable = False
+    return tensors

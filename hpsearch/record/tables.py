@@ -1,0 +1,113 @@
+"""The tables of a study as plain DataFrames, and how they are written: CSV, and Parquet where pyarrow is installed."""
+
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pandas as pd
+from numpy.typing import NDArray
+from optuna.trial import FrozenTrial, TrialState
+
+from hpsearch.record.folder import write_file
+
+HISTORY_COLUMNS = [
+    "trial_number", "stage", "rung", "epoch", "train_loss", "valid_loss", "valid_value", "gap", "update_ratio",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TrialHistory:
+    """The training curve of one trial.
+
+    Attributes:
+        rung_epochs: epochs at which the rungs of its stage end.
+        values: epoch → score on the validation rows; scores are taken at rung ends.
+        curve: (n_epochs, 3) float64: training loss, validation loss, update ratio after each epoch.
+    """
+
+    trial_number: int
+    stage: int
+    rung_epochs: tuple[int, ...]
+    values: dict[int, float]
+    curve: NDArray[np.float64]
+
+
+def trial_table(study: optuna.Study) -> pd.DataFrame:
+    """One row per trial, in Optuna's flattened names plus `stage rung epochs seed outcome` (DESIGN.md).
+
+    `value` is the last score on the validation rows, NaN where there is none; `outcome` is empty for a trial that was
+    neither finished, stopped nor diverged: the run ended before. Choices that are lists are stored as their text.
+    """
+    table = pd.DataFrame([_trial_row(trial) for trial in study.get_trials(deepcopy=False)])
+    first = ["number", "value", "state", "datetime_start", "datetime_complete", "duration"]
+    last = ["stage", "rung", "epochs", "seed", "outcome"]
+    middle = sorted(name for name in table.columns if name not in (*first, *last))
+    return table.reindex(columns=[*first, *middle, *last])
+
+
+def _trial_row(trial: FrozenTrial) -> dict[str, object]:
+    failed = trial.state == TrialState.FAIL
+    own = ("stage", "seed", "outcome", "epochs")
+    value = None if failed else trial.value
+    if value is None and trial.intermediate_values and not failed:
+        value = trial.intermediate_values[trial.last_step or 0]
+    return {
+        "number": trial.number,
+        "value": float("nan") if value is None else value,
+        "state": trial.state.name,
+        "datetime_start": trial.datetime_start,
+        "datetime_complete": trial.datetime_complete,
+        "duration": trial.duration,
+        **{f"params_{name}": value for name, value in trial.params.items()},
+        **{f"user_attrs_{name}": value for name, value in trial.user_attrs.items() if name not in own},
+        "stage": trial.user_attrs.get("stage"),
+        "rung": len(trial.intermediate_values) - (0 if failed else 1),
+        "epochs": trial.user_attrs.get("epochs", trial.last_step or 0),
+        "seed": trial.user_attrs.get("seed"),
+        "outcome": trial.user_attrs.get("outcome"),
+    }
+
+
+def history_table(histories: Sequence[TrialHistory]) -> pd.DataFrame:
+    """The `history` table of DESIGN.md: one row per trial and epoch.
+
+    Training loss is the mean over the epoch's minibatches with dropout on, validation loss that of the averaged
+    weights after it; gap = validation − training loss. `valid_value` stands at rung ends only, and is NaN elsewhere.
+    """
+    parts = []
+    for history in histories:
+        train_loss, valid_loss, update_ratio = history.curve.T
+        epochs = np.arange(1, len(history.curve) + 1)
+        part = pd.DataFrame(
+            {
+                "trial_number": history.trial_number,
+                "stage": history.stage,
+                "rung": np.searchsorted(history.rung_epochs, epochs),
+                "epoch": epochs,
+                "train_loss": train_loss,
+                "valid_loss": valid_loss,
+                "valid_value": [history.values.get(int(epoch), float("nan")) for epoch in epochs],
+                "gap": valid_loss - train_loss,
+                "update_ratio": update_ratio,
+            }
+        )
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=HISTORY_COLUMNS)
+
+
+def has_parquet() -> bool:
+    """Is pyarrow, the extra "parquet", installed?"""
+    return importlib.util.find_spec("pyarrow") is not None
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as CSV, whole or not at all."""
+    write_file(path, table.to_csv(index=False).encode())
+
+
+def write_parquet(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as Parquet, whole or not at all; needs pyarrow."""
+    write_file(path, table.to_parquet(index=False))

@@ -1,0 +1,6 @@
+"""What may be searched: distributions, the space they make up, and what trials say about its ranges.
+
+A *distribution* is the range of one hyperparameter and how it is measured out (`distributions.py`); a *SearchSpace* is
+name → distribution, and a *config* one point of it (`space.py`). Optuna's and SciPy's distributions and the study
+file's form are read and written in `conversion.py`; `refine.py` judges the ranges from a table of trials.
+"""

@@ -1,0 +1,215 @@
+"""Every kernel against its naive twin, over random shapes; and where their machine code is kept."""
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import threadpoolctl
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import hpsearch.mlp
+from hpsearch.mlp.activations import relu_backward, relu_backward_naive, relu_forward, relu_forward_naive
+from hpsearch.mlp.kernels import one_blas_thread
+from hpsearch.mlp.layers import (
+    column_sums,
+    dropout_threshold,
+    fill_noise,
+    fill_noise_naive,
+    gather_rows,
+)
+from hpsearch.mlp.losses import LOSSES, loss_and_gradient, softmax_naive
+from hpsearch.mlp.updates import adamw, adamw_naive
+
+SHAPES = st.tuples(st.integers(1, 40), st.integers(1, 70))
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def normals(seed: int, *shape: int) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+@given(SHAPES, SEEDS, st.integers(0, 255))
+def test_relu_equals_its_naive_twin(shape, seed, threshold):
+    layer, bias, deltas = normals(seed, *shape), normals(seed + 1, shape[1]), normals(seed + 2, *shape)
+    noise = np.random.default_rng(seed).integers(0, 256, layer.size + 3).astype(np.uint8)
+    scale = np.float32(256 / (256 - threshold))
+    expected = relu_forward_naive(layer, bias, noise, threshold, scale)
+    expected_deltas = relu_backward_naive(deltas, expected, scale)
+    relu_forward(layer, bias, noise, threshold, scale)
+    relu_backward(deltas, layer, scale)
+    np.testing.assert_allclose(layer, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(deltas, expected_deltas, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("threshold", [0, 50])
+def test_relu_lets_nan_through(threshold):
+    layer = np.full((2, 3), np.nan, dtype=np.float32)
+    relu_forward(layer, np.zeros(3, np.float32), np.full(6, 255, np.uint8), threshold, np.float32(1))
+    assert np.isnan(layer).all()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@given(shape=st.tuples(st.integers(1, 30), st.integers(1, 12)), seed=SEEDS)
+def test_a_loss_equals_its_naive_twin(name, shape, seed):
+    loss = LOSSES[name]
+    layer, bias = 5 * normals(seed, *shape), normals(seed + 1, shape[1])
+    targets = softmax_naive(normals(seed + 2, *shape))
+    row_weights = np.abs(normals(seed + 3, shape[0]))
+    expected, expected_gradient = loss.naive(layer, bias, targets, row_weights)
+    through_code = layer.copy()
+    total = loss.kernel(layer, bias, targets, row_weights)
+    assert total == pytest.approx(expected, rel=1e-4, abs=1e-4)
+    np.testing.assert_allclose(layer, expected_gradient, rtol=1e-4, atol=1e-5)
+    assert loss_and_gradient(loss.code, through_code, bias, targets, row_weights) == total
+    np.testing.assert_array_equal(through_code, layer)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_gradient_is_the_derivative_of_the_mean_loss(name):
+    loss = LOSSES[name]
+    layer, bias = normals(0, 6, 4).astype(np.float64), np.zeros(4)
+    targets, row_weights = softmax_naive(normals(1, 6, 4)).astype(np.float64), np.abs(normals(2, 6)).astype(np.float64)
+    _, gradient = loss.naive(layer, bias, targets, row_weights)
+    step = 1e-6
+    for i, j in np.ndindex(layer.shape):
+        above, below = layer.copy(), layer.copy()
+        above[i, j] += step
+        below[i, j] -= step
+        difference = loss.naive(above, bias, targets, row_weights)[0] - loss.naive(below, bias, targets, row_weights)[0]
+        assert difference / (2 * step) / len(layer) == pytest.approx(gradient[i, j], rel=1e-5, abs=1e-8)
+
+
+@given(st.integers(1, 200), SEEDS, st.integers(1, 5000), st.floats(0, 1), st.floats(1e-5, 1e-1))
+def test_adamw_equals_its_naive_twin(n, seed, n_updates, decay, rate):
+    weights, gradient, first, average = (normals(seed + i, n) for i in range(4))
+    second = np.square(normals(seed + 5, n))
+    numbers = (rate, decay, 0.9, 0.999, 1e-8, n_updates, 0.01)
+    expected = adamw_naive(weights, gradient, first, second, average, *numbers)
+    adamw(weights, gradient, first, second, average, *numbers)
+    for got, wanted in zip((weights, first, second, average), expected, strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=2e-4, atol=2e-5)
+
+
+@given(SHAPES, SEEDS)
+def test_rows_and_sums_equal_numpy(shape, seed):
+    source = normals(seed, *shape)
+    rows = np.random.default_rng(seed).integers(-1, shape[0], 20)
+    gathered = np.empty((20, shape[1]), np.float32)
+    gather_rows(source, rows, gathered)
+    np.testing.assert_array_equal(gathered, np.where(rows[:, np.newaxis] < 0, 0, source[rows]))
+    sums = np.empty(shape[1], np.float32)
+    column_sums(source, sums)
+    np.testing.assert_allclose(sums, source.sum(axis=0), rtol=1e-4, atol=1e-5)
+
+
+@given(st.integers(0, 2**64 - 1), st.integers(0, 10**9), st.integers(0, 9), st.integers(1, 40))
+def test_noise_equals_its_naive_twin(seed, update, layer, n_words):
+    words = np.empty(n_words, np.uint64)
+    fill_noise(seed, update, layer, words)
+    np.testing.assert_array_equal(words, fill_noise_naive(seed, update, layer, n_words))
+
+
+def test_noise_is_even_and_differs_between_seeds_updates_and_layers():
+    words = [np.empty(20_000, np.uint64) for _ in range(4)]
+    for out, key in zip(words, [(1, 1, 1), (2, 1, 1), (1, 2, 1), (1, 1, 2)], strict=True):
+        fill_noise(*key, out)
+    counts = np.bincount(words[0].view(np.uint8), minlength=256)
+    # 160,000 bytes over 256 cells: chi-square with 255 degrees of freedom, five deviations wide
+    assert np.square(counts - 625).sum() / 625 < 255 + 5 * np.sqrt(2 * 255)
+    for other in words[1:]:
+        assert abs(np.corrcoef(words[0].view(np.uint8), other.view(np.uint8))[0, 1]) < 0.02
+
+
+@given(st.floats(0, 1, exclude_max=True))
+def test_dropout_rates_are_the_nearest_256th(rate):
+    assert abs(dropout_threshold(rate) / 256 - rate) <= 1 / 256
+    assert 0 <= dropout_threshold(rate) <= 255
+
+
+def blas_threads() -> set[int]:
+    return {library["num_threads"] for library in threadpoolctl.threadpool_info() if library["user_api"] == "blas"}
+
+
+def test_one_blas_thread_lasts_until_the_last_one_leaves():
+    before = blas_threads()
+    entered, leave = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with one_blas_thread():
+            entered.set()
+            leave.wait()
+
+    with one_blas_thread():
+        thread = threading.Thread(target=hold)
+        thread.start()
+        entered.wait()
+    assert blas_threads() == {1}
+    leave.set()
+    thread.join()
+    assert blas_threads() == before
+
+
+SHOW = "from hpsearch.mlp import kernels, updates; print(kernels.CACHE_FOLDER); print(len(kernels.__file__))"
+
+
+def run_installed(folder: Path, **environment: str) -> str:
+    """Import the engine from a copy of the package at `folder`, as another user would have it."""
+    clean = {name: value for name, value in os.environ.items() if name not in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME")}
+    command = [sys.executable, "-c", SHOW]
+    done = subprocess.run(
+        command, env=clean | {"PYTHONPATH": str(folder)} | environment, capture_output=True, text=True, cwd=folder
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()[0]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """A copy of the package, as pip would install it."""
+    folder = tmp_path_factory.mktemp("site")
+    source = Path(hpsearch.mlp.__file__).parent.parent
+    shutil.copytree(source, folder / "hpsearch", ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def test_machine_code_is_kept_beside_the_installed_package(installed):
+    cache = Path(run_installed(installed))
+    assert cache.is_relative_to(installed)
+    assert list(cache.rglob("*.nbi"))
+
+
+def test_machine_code_is_kept_elsewhere_when_the_package_folder_cannot_be_written(installed, tmp_path):
+    package = installed / "hpsearch" / "mlp"
+    shutil.rmtree(package / "__pycache__", ignore_errors=True)
+    (package / "__pycache__").write_text("a file where the folder would be: not writable, not even for root")
+    try:
+        cache = Path(run_installed(installed, XDG_CACHE_HOME=str(tmp_path), PYTHONDONTWRITEBYTECODE="1"))
+        assert cache.is_relative_to(tmp_path)
+        assert list(cache.rglob("*.nbi"))
+    finally:
+        (package / "__pycache__").unlink()
+
+
+def test_kernels_work_where_no_folder_is_writable(installed):
+    package = installed / "hpsearch" / "mlp"
+    shutil.rmtree(package / "__pycache__", ignore_errors=True)
+    (package / "__pycache__").write_text("not a folder")
+    nowhere = "/proc/1/no-such-folder"
+    try:
+        shown = run_installed(
+            installed, XDG_CACHE_HOME=nowhere, HOME=nowhere, TMPDIR=nowhere, NUMBA_CACHE_DIR=nowhere,
+            PYTHONDONTWRITEBYTECODE="1", HPSEARCH_TEST_CWD="1",
+        )  # fmt: skip
+        assert shown == "None" or Path(shown).is_relative_to("/tmp") or Path(shown).is_relative_to("/var/tmp")
+    finally:
+        (package / "__pycache__").unlink()
+
+
+settings.register_profile("kernels", deadline=None)
+settings.load_profile("kernels")
