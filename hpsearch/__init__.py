@@ -1,1 +1,46 @@
-"""x"""
+"""Hyperparameter search and ensembling of multi-layer perceptrons for tables. See `search`.
+
+The public names are loaded when they are first used (PEP 562), so that importing the package is quick.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "AllTrialsFailed": "hpsearch.study",
+    "Choice": "hpsearch.space.distributions",
+    "Ensemble": "hpsearch.ensemble.ensemble",
+    "Integer": "hpsearch.space.distributions",
+    "Locked": "hpsearch.record.folder",
+    "LogUniform": "hpsearch.space.distributions",
+    "Result": "hpsearch.api",
+    "Uniform": "hpsearch.space.distributions",
+    "load": "hpsearch.ensemble.ensemble",
+    "open_storage": "hpsearch.record.journal",
+    "search": "hpsearch.api",
+}
+
+__version__ = "0.1.0"
+__all__ = [  # noqa: PLE0604
+    "AllTrialsFailed",
+    "Choice",
+    "Ensemble",
+    "Integer",
+    "Locked",
+    "LogUniform",
+    "Result",
+    "Uniform",
+    "load",
+    "open_storage",
+    "search",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

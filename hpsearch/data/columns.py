@@ -14,7 +14,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-Kind = Literal["numbers", "booleans", "text", "dates", "complex numbers", "mixed values", "objects", "nothing"]
+Kind = Literal[
+    "numbers", "booleans", "text", "intervals", "dates", "complex numbers", "mixed values", "objects", "nothing"
+]
 Column: TypeAlias = "pd.Series[Any]"
 
 KIND_OF_DTYPE: dict[str, Kind] = {
@@ -27,7 +29,7 @@ KIND_OF_DTYPE: dict[str, Kind] = {
     "m": "dates",
     "c": "complex numbers",
 }
-# What pandas' `infer_dtype` says of the cells of an object column, missing ones left out.
+# What pandas' `infer_dtype` says of cells that are objects.
 KIND_OF_CELLS: dict[str, Kind] = {
     "string": "text",
     "boolean": "booleans",
@@ -35,6 +37,7 @@ KIND_OF_CELLS: dict[str, Kind] = {
     "floating": "numbers",
     "mixed-integer-float": "numbers",
     "decimal": "numbers",
+    "interval": "intervals",
     "complex": "complex numbers",
     "datetime": "dates",
     "datetime64": "dates",
@@ -61,8 +64,8 @@ class Dropped:
 def kind_of(column: Column) -> Kind:
     """The kind of a column's values; of a pandas category, the kind of its categories.
 
-    `nothing`: every cell is missing. `mixed values`: text beside numbers or booleans. `objects`: lists, dicts, bytes,
-    intervals, anything else.
+    `nothing`: every cell is missing. `mixed values`: two or more of text, numbers and booleans. `objects`: lists,
+    dicts, bytes, anything else.
     """
     if bool(column.isna().all()):
         return "nothing"
@@ -75,11 +78,12 @@ def kind_of(column: Column) -> Kind:
         return "dates"
     if dtype.kind in KIND_OF_DTYPE:
         return KIND_OF_DTYPE[dtype.kind]
-    return KIND_OF_CELLS.get(pd.api.types.infer_dtype(column, skipna=True)) or _kind_of_objects(column)
+    cells = column.dropna().astype(object)
+    return KIND_OF_CELLS.get(pd.api.types.infer_dtype(cells)) or _kind_of_objects(cells)
 
 
-def _kind_of_objects(column: Column) -> Kind:
-    plain = all(isinstance(cell, str | bool | int | float | np.bool_ | np.number) for cell in column.dropna())
+def _kind_of_objects(cells: Column) -> Kind:
+    plain = all(isinstance(cell, str | bool | int | float | np.bool_ | np.number) for cell in cells)
     return "mixed values" if plain else "objects"
 
 
@@ -94,7 +98,8 @@ def to_keys(column: Column) -> tuple[NDArray[np.int64], list[str]]:
     """Each row's text key: `codes` (n_rows,), positions in `keys`, -1 where the cell is missing.
 
     The key of a whole number is its decimal form, whatever type holds it, so that 1, 1.0 and "1" are one level; of a
-    boolean "True" or "False"; of any other number its `repr`. `keys` may name a key twice ("1" and 1 in one column).
+    boolean "True" or "False"; of any other number its `repr`; of an interval "(0, 1]". `keys` may name a key twice
+    ("1" and 1 in one column).
     """
     if column.dtype == object:  # hashing would merge 1 and True before they are told apart
         column = column.map(text_key, na_action="ignore")
@@ -104,7 +109,7 @@ def to_keys(column: Column) -> tuple[NDArray[np.int64], list[str]]:
 
 def text_key(value: object) -> str:
     """The key of one cell that is not missing; see `to_keys`."""
-    if isinstance(value, str):
+    if isinstance(value, str | pd.Interval):
         return str(value)
     if isinstance(value, bool | np.bool_):
         return str(bool(value))

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,7 +60,7 @@ def prepare(
     y: object,
     *,
     task: str | None = None,
-    categorical: Sequence[str | int] | None = None,
+    categorical: Iterable[str | int] | None = None,
     sample_weight: object = None,
     X_test: object = None,
     y_test: object = None,
@@ -130,11 +130,11 @@ def _table_and_target(X: object, y: object, X_name: str = "X", y_name: str = "y"
     return frame, column
 
 
-def _categorical_names(categorical: Sequence[str | int] | None, frame: pd.DataFrame, has_names: bool) -> list[str]:
+def _categorical_names(categorical: Iterable[str | int] | None, frame: pd.DataFrame, has_names: bool) -> list[str]:
     """Names of the columns in `categorical`, which may give positions where the table came without names."""
     if categorical is None:
         return []
-    if isinstance(categorical, str):
+    if isinstance(categorical, str) or not isinstance(categorical, Iterable):
         raise ValueError(f"categorical={categorical!r} must be a list of column names")
     names = []
     for entry in categorical:

@@ -155,7 +155,7 @@ def _mistyped(column: Column, record: Record) -> str:
     if isinstance(record, Numeric):
         held, fits = "numbers", kind in ("numbers", "booleans")
     elif record.declared:
-        keyed = kind in ("numbers", "booleans", "text", "mixed values")
+        keyed = kind in ("numbers", "booleans", "text", "intervals", "mixed values")
         held, fits = record.kind, keyed and {kind, record.kind} != {"numbers", "booleans"}
     else:
         held, fits = record.kind, kind == record.kind
@@ -178,7 +178,7 @@ def fit_encoding(
     _check_categorical(categorical, list(frame.columns))
     kinds = {name: kind_of(frame[name]) for name in frame.columns}
     declared = {name for name in kinds if name in categorical or isinstance(frame[name].dtype, pd.CategoricalDtype)}
-    is_category = {name: name in declared or kind in ("text", "booleans") for name, kind in kinds.items()}
+    is_category = {name: name in declared or kind in ("text", "booleans", "intervals") for name, kind in kinds.items()}
     records: dict[str, Record] = {}
     for name, kind in kinds.items():
         layout = frame[name].iloc[layout_rows]
@@ -209,6 +209,6 @@ def _refuse(column: Column, name: str, kind: Kind, declared: bool) -> None:
     if kind == "complex numbers":
         raise ValueError(f"column {name!r} holds complex numbers. Complex data not supported: give two columns")
     if kind == "mixed values" and not declared:
-        raise ValueError(f"column {name!r} holds mixed values, text and numbers: clean it, or declare it categorical")
+        raise ValueError(f"column {name!r} holds mixed values: make them one type, or declare it categorical")
     if kind == "objects":
         raise ValueError(f"column {name!r} holds Python objects ({column.dtype}): give numbers, booleans or text")

@@ -40,6 +40,11 @@ class Rows:
         """All rows but the test rows, sorted."""
         return np.sort(np.concatenate([self.train, self.valid, self.select]))
 
+    @property
+    def heldout(self) -> RowNumbers:
+        """The rows that are not trained on: validation, selection and test rows, in this order."""
+        return np.concatenate([self.valid, self.select, self.test])
+
 
 def generator(random_state: int, stream: int) -> np.random.Generator:
     """Counter-based pseudo-random numbers: a function of `random_state` (below 2⁶⁴) and the purpose, nothing else."""

@@ -137,7 +137,12 @@ def _frame_of_array(array: NDArray[Any], argument: str) -> pd.DataFrame:
         raise ValueError(f"{argument} is a structured array: give pandas.DataFrame(X)")
     if array.ndim != 2:
         advice = "Reshape your data with X.reshape(-1, 1) if it is one column, X.reshape(1, -1) if it is one row"
-        if array.dtype == object and array.ndim == 1 and len(array) > 0 and isinstance(array[0], list | tuple):
+        if (
+            array.dtype == object
+            and array.ndim == 1
+            and len(array) > 0
+            and isinstance(array[0], list | tuple | np.ndarray)
+        ):
             advice = "its rows differ in length"
         raise ValueError(f"{argument} must be 2-D (rows, columns), but has shape {array.shape}: {advice}")
     return pd.DataFrame(array, columns=[f"x{position}" for position in range(array.shape[1])])

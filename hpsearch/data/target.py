@@ -130,7 +130,8 @@ def as_column(y: object, argument: str = "y") -> Column:
     if isinstance(y, pd.Index | pd.api.extensions.ExtensionArray):
         return pd.Series(y).reset_index(drop=True).infer_objects()
     # Lists go in as objects, since NumPy would turn text and numbers into text.
-    table = y if isinstance(y, pd.DataFrame) else np.asarray(y, dtype=object if isinstance(y, list | tuple) else None)
+    is_table = isinstance(y, pd.DataFrame | np.ndarray)
+    table: Any = y if is_table else np.asarray(y, dtype=object if isinstance(y, list | tuple) else None)
     if table.ndim == 2 and table.shape[1] > 1:
         flags = pd.DataFrame(table).isin([0, 1]).all(axis=None)
         refused = "columns of 0 and 1: multilabel" if flags else "columns: multi-output"

@@ -1,8 +1,9 @@
 """Plain averages of the best models: how many of them is chosen on selection rows, and so is the kind.
 
 Probabilities are averaged, not logits. Choices are made by log-loss or squared error, whatever the score: they are
-smooth where an accuracy is not. The honest score repeats the whole choice five times on four fifths of the selection
-rows and scores what was chosen on the remaining fifth.
+smooth where an accuracy is not. Few rows are easily fooled by a small ensemble, so the largest wins whose loss is within
+one standard error of the least (Breiman et al. 1984 choose trees so). The honest score repeats the whole choice five
+times on four fifths of the selection rows and scores what was chosen on the remaining fifth.
 """
 
 from collections.abc import Sequence
@@ -72,14 +73,17 @@ class Heldout:
         return score_rows(self.scorer, self.dataset, self.dataset.rows.heldout[positions], predictions)
 
     def losses(self, predictions: NDArray[np.float64], positions: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Mean log-losses or squared errors of several predictions, (n, n_positions, n_outputs) → (n,)."""
+        """Log-losses or squared errors of several predictions, (n, n_positions, n_outputs) → (n, n_positions).
+
+        They carry the row weights, so that their plain mean is the weighted mean loss.
+        """
         rows = self.dataset.rows.heldout[positions]
         targets, row_weights = self.dataset.targets[rows], self.dataset.row_weights[rows].astype(np.float64)
         if self.dataset.task == "regression":
             losses = np.square(predictions - targets).sum(axis=2)
         else:
             losses = -np.log(np.maximum((predictions * targets).sum(axis=2), 1e-15))
-        return np.asarray(losses @ (row_weights / row_weights.sum()))
+        return np.asarray(losses * (row_weights / row_weights.mean()))
 
 
 def running_averages(members: Sequence[Member], positions: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -115,18 +119,29 @@ def _average(names: Sequence[str], ranked: dict[str, list[Member]], heldout: Hel
 def _choose(
     names: Sequence[str], ranked: dict[str, list[Member]], heldout: Heldout, positions: NDArray[np.int64]
 ) -> tuple[str, int]:
-    """The kind and number of members with the least loss at these positions; ties go to the first, and to fewer."""
+    """The kind with the least loss at these positions, and how many of its members vote; ties go to the first."""
     best_name, best_n, least = "", 0, np.inf
     for name in names:
         losses = heldout.losses(running_averages(ranked[name], positions), positions)
-        if losses.min() < least:
-            best_name, best_n, least = name, int(losses.argmin()) + 1, losses.min()
+        n_members = most_members(losses)
+        if losses[n_members - 1].mean() < least:
+            best_name, best_n, least = name, n_members, losses[n_members - 1].mean()
     return best_name, best_n
 
 
-def _rotated_scores(
-    names: Sequence[str], ranked: dict[str, list[Member]], heldout: Heldout, seed: int
-) -> list[float]:
+def most_members(losses: NDArray[np.float64]) -> int:
+    """The largest number of members whose mean loss is within one standard error of the least.
+
+    Args:
+        losses: (n_members, n_rows), of the average of the first 1, 2, … members on each row. The standard error is that
+            of the paired difference to the best number.
+    """
+    excess = losses - losses[losses.mean(axis=1).argmin()]
+    standard_errors = excess.std(axis=1) / np.sqrt(excess.shape[1])
+    return int(np.flatnonzero(excess.mean(axis=1) <= standard_errors)[-1]) + 1
+
+
+def _rotated_scores(names: Sequence[str], ranked: dict[str, list[Member]], heldout: Heldout, seed: int) -> list[float]:
     """The score on each fifth of the selection rows of what is chosen on the other four."""
     dataset, select = heldout.dataset, heldout.select
     parts = rotations(strata(dataset.y[dataset.rows.select], dataset.task), random_state=seed)

@@ -23,9 +23,7 @@ def softmax_naive(logits: Array) -> Array:
     return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True), dtype=logits.dtype)
 
 
-def softmax_cross_entropy_naive(
-    layer: Array, bias: Array, targets: Array, row_weights: Array
-) -> tuple[float, Array]:
+def softmax_cross_entropy_naive(layer: Array, bias: Array, targets: Array, row_weights: Array) -> tuple[float, Array]:
     """−Σ targets · log softmax(layer + bias), summed over rows with their weights, and its gradient / n_rows."""
     logits = layer + bias
     probabilities = softmax_naive(logits)

@@ -11,8 +11,10 @@ from hpsearch.data.dataset import Dataset
 from hpsearch.mlp import train
 from hpsearch.mlp.outcome import Outcome
 from hpsearch.mlp.predict import predict
-from hpsearch.mlp.recipe import BOUNDS, HYPERPARAMETERS, Recipe
+from hpsearch.mlp.recipe import Recipe
 from hpsearch.mlp.stack import Stack, training_operations
+from hpsearch.space.distributions import Choice, LogUniform, Numeric, Uniform
+from hpsearch.space.space import SearchSpace
 
 WEIGHTS = ("raw", "ema")
 """Which weights of a fit predict: the last ones, or their moving average."""
@@ -126,23 +128,30 @@ class MLPLearner:
         loss = "squared_error" if dataset.task == "regression" else "softmax_cross_entropy"
         return cls(dataset.n_inputs, dataset.n_outputs, loss, order_seed, horizon)
 
-    def _recipe(self, config: Mapping[str, Any]) -> Recipe:
+    @staticmethod
+    def check(config: Mapping[str, Any]) -> None:
+        """ValueError for an unknown hyperparameter or a value that breaks its rule."""
+        Recipe.from_config(config, Recipe.loss)
+
+    def recipe(self, config: Mapping[str, Any]) -> Recipe:
+        """The recipe of a config, checked."""
         return Recipe.from_config(config, self.loss)
 
     def key(self, config: Mapping[str, Any]) -> Hashable:
-        return self._recipe(config).stack_key
+        return self.recipe(config).stack_key
 
     def cost(self, config: Mapping[str, Any], dataset: Dataset) -> float:
-        sizes = self._recipe(config).layer_sizes(self.n_inputs, self.n_outputs)
+        sizes = self.recipe(config).layer_sizes(self.n_inputs, self.n_outputs)
         return float(training_operations(sizes) * len(dataset.rows.train))
 
     def start(self, configs: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> train.Fit:
-        return train.start([self._recipe(config) for config in configs], seeds, self.n_inputs, self.n_outputs)
+        return train.start([self.recipe(config) for config in configs], seeds, self.n_inputs, self.n_outputs)
 
     def advance(self, fit: train.Fit, dataset: Dataset, epochs: int, should_stop: Callable[[], bool]) -> train.Fit:
-        return train.advance(fit, self._examples(dataset), epochs, self.horizon, should_stop)
+        return train.advance(fit, self.examples(dataset), epochs, self.horizon, should_stop)
 
-    def _examples(self, dataset: Dataset) -> train.Examples:
+    def examples(self, dataset: Dataset) -> train.Examples:
+        """The dataset as the engine sees it."""
         rows = dataset.rows
         return train.Examples(
             dataset.inputs, dataset.targets, dataset.row_weights, rows.train, rows.valid, self.order_seed
@@ -194,3 +203,27 @@ class MLPLearner:
     def predictor(self, fit: train.Fit, weights: str) -> Network:
         stack = fit.average_stack if weights == "ema" else fit.stack
         return Network(stack.layer_sizes, self.loss, stack.weights[0])
+
+
+def default_space(n_train: int) -> SearchSpace:
+    """What is searched unless the user says otherwise, for so many training rows.
+
+    Learning rate and decay are log-uniform; the batch size follows from the number of rows and is not searched.
+    """
+    return SearchSpace.of(
+        {
+            "learning_rate_init": LogUniform(3e-4, 3e-2, limits=(1e-6, 1.0)),
+            "weight_decay": LogUniform(1e-4, 1.0, limits=(1e-8, 100.0)),
+            "dropout": Uniform(0.0, 0.5, limits=(0.0, 0.9)),
+            "hidden_layer_sizes": Choice([(64,), (128,), (256,), (64, 64), (128, 128), (256, 256), (128, 128, 128)]),
+            "batch_size": 32 if n_train < 1_000 else 64 if n_train < 5_000 else 128 if n_train < 20_000 else 256,
+        }
+    )
+
+
+def largest_batch(space: SearchSpace) -> int:
+    """The largest batch size the space can give."""
+    entry = space.entries.get("batch_size", Recipe.batch_size)
+    if isinstance(entry, Choice):
+        return max(int(value) for value in entry.values if isinstance(value, int))
+    return int(entry.high if isinstance(entry, Numeric) else entry)  # type: ignore[arg-type]

@@ -66,9 +66,7 @@ class Plan:
 
     @classmethod
     def from_json(cls, stages: Sequence[Mapping[str, Any]]) -> "Plan":
-        return cls(
-            tuple(Stage(stage["n_trials"], tuple(Rung(**rung) for rung in stage["rungs"])) for stage in stages)
-        )
+        return cls(tuple(Stage(stage["n_trials"], tuple(Rung(**rung) for rung in stage["rungs"])) for stage in stages))
 
 
 def random_stage(n_trials: int, max_epochs: int) -> Stage:

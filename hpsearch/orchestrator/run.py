@@ -6,7 +6,7 @@ instead of trained, so that resuming is nothing but running again. This is the o
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic
 
 import numpy as np
@@ -240,9 +240,7 @@ def _evaluate(problem: Problem[F], task: Task, fit: F) -> TrialResult:
     )
 
 
-def score_rows(
-    scorer: Scorer, dataset: Dataset, rows: NDArray[np.int64], predictions: NDArray[np.floating]
-) -> float:
+def score_rows(scorer: Scorer, dataset: Dataset, rows: NDArray[np.int64], predictions: NDArray[np.floating]) -> float:
     """The score of `predictions` (n_rows, n_outputs) for these rows of the dataset."""
     weights = None if dataset.sample_weight is None else dataset.sample_weight[rows]
     return scorer(dataset.y[rows], predictions, weights)
@@ -261,21 +259,19 @@ def _settle(record: StudyRecord, results: Mapping[int, TrialResult], kept: Seque
             record.report(number, result.epochs, result.value)
 
 
-def refit(
-    problem: Problem[F], members: Sequence[TrialResult], dataset: Dataset, workers: Workers, stop: Stop
+def train_again(
+    problem: Problem[F], members: Sequence[TrialResult], workers: Workers, stop: Stop
 ) -> dict[tuple[int, int], F] | None:
-    """Train the members' configs again from their seeds on `dataset`, for as many epochs: (number, epochs) → fit.
+    """Train the members' configs again from their seeds, on all rows but the test rows, for as many epochs.
 
-    None if it was stopped before all were done.
+    Returns (trial number, epochs) → fit, or None if it was stopped before all were done.
     """
-    again = Problem(dataset, problem.space, problem.learner, problem.scorer, problem.seed)
+    dataset = problem.dataset
+    everything = replace(problem, dataset=replace(dataset, rows=replace(dataset.rows, train=dataset.rows.non_test)))
     calls = []
     for member in members:
-        cost = problem.learner.cost(member.config, dataset)
+        cost = problem.learner.cost(member.config, everything.dataset)
         task = Task(member.number, member.config, member.seed, problem.learner.key(member.config), cost)
-        calls.append(delayed(train_cohort)(again, (task,), [None], member.epochs, stop))
-    fits = {}
-    for trained in workers.results(calls, stop):
-        for one in trained:
-            fits[one.result.number, one.result.epochs] = one.fit
+        calls.append(delayed(train_cohort)(everything, (task,), [None], member.epochs, stop))
+    fits = {(one.result.number, one.result.epochs): one.fit for (one,) in workers.results(calls, stop) if one}
     return fits if len(fits) == len(members) else None

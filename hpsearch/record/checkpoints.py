@@ -75,20 +75,20 @@ class FolderCheckpoints:
     def save(
         self, trial_number: int, epoch: int, tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, JSON]
     ) -> None:
-        """As the protocol says. Raises ValueError for a tensor that safetensors has no type for, and OSError."""
+        """As the protocol says. Raises ValueError for a tensor of a type that safetensors has not, and OSError."""
         file = self._file(trial_number, epoch)
         if not self.path.exists():
             self._create()
-        write_file(file, _encode(file.name, tensors, json.dumps(meta)), durable=self.durable)
+        write_file(file, to_safetensors(file.name, tensors, meta), durable=self.durable)
 
     def load(self, trial_number: int, epoch: int) -> tuple[Tensors, dict[str, Any]] | None:
         file = self._file(trial_number, epoch)
         try:
-            return _decode(file.name, file.read_bytes())
+            return from_safetensors(file.name, file.read_bytes())
         except FileNotFoundError:
             return None
-        except (SafetensorError, ValueError, KeyError, TypeError) as error:
-            sentence = f"{file} is damaged ({error}): the trial is trained again from the rung before"
+        except ValueError as error:
+            sentence = f"{self.path}: {error}; the trial is trained again from the rung before"
             warnings.warn(sentence, RuntimeWarning, stacklevel=2)
             return None
 
@@ -102,29 +102,42 @@ class FolderCheckpoints:
                 sync_folder(self.path.parent)
 
 
-def _encode(name: str, tensors: Mapping[str, NDArray[Any]], meta: str) -> bytes:
+def to_safetensors(name: str, tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, JSON]) -> bytes:
+    """The content of a safetensors file that is to be called `name`, with a SHA-256 of all that is in it.
+
+    The same name, tensors and meta give the same bytes. Raises ValueError for a tensor of a type that safetensors has
+    not.
+    """
     # safetensors writes raw memory, so it must be in C order and little-endian; `ascontiguousarray` would do, but makes
     # arrays without axes one-dimensional.
     dense = {key: np.asarray(tensors[key], order="C") for key in sorted(tensors)}
     dense = {key: tensor.astype(tensor.dtype.newbyteorder("<"), copy=False) for key, tensor in dense.items()}
+    text = json.dumps(meta)
     # One entry only: safetensors writes several in random order, and equal checkpoints are to be equal files.
-    seal = json.dumps({"sha256": _digest(name, dense, meta), "meta": meta})
+    seal = json.dumps({"sha256": _digest(name, dense, text), "meta": text})
     try:
         return bytes(safetensors.numpy.save(dense, metadata={"hpsearch": seal}))
     except SafetensorError as error:
         raise ValueError(f"{name} cannot hold these tensors: {error}") from None
 
 
-def _decode(name: str, data: bytes) -> tuple[Tensors, dict[str, Any]]:
-    """What `_encode` was given; some exception if a single bit has changed since."""
-    tensors = safetensors.numpy.load(data)
-    # safetensors gives out the metadata of files only, and to open the file twice could mix two versions of it. The
-    # format: size of the header in 8 bytes, header in JSON, tensors (https://github.com/huggingface/safetensors).
-    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    seal = json.loads(header["__metadata__"]["hpsearch"])
-    if seal["sha256"] != _digest(name, tensors, seal["meta"]):
-        raise ValueError("its SHA-256 is not the one it was written with")
-    return _read_only({key: tensors[key] for key in sorted(tensors)}), json.loads(seal["meta"])
+def from_safetensors(name: str, data: bytes) -> tuple[Tensors, dict[str, Any]]:
+    """What `to_safetensors` was given: tensors (read-only, sorted by name) and meta.
+
+    Raises ValueError if a single bit has changed since, or if the file was called otherwise.
+    """
+    try:
+        tensors = safetensors.numpy.load(data)
+        # safetensors gives out the metadata of files only, and to open the file twice could mix two versions of it. The
+        # format: size of the header in 8 bytes, header in JSON, tensors (https://github.com/huggingface/safetensors).
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        seal = json.loads(header["__metadata__"]["hpsearch"])
+        sha256, text = seal["sha256"], seal["meta"]
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{name} is damaged, or not of hpsearch ({error})") from error
+    if sha256 != _digest(name, tensors, text):
+        raise ValueError(f"{name} is damaged: its SHA-256 is not the one it was written with")
+    return _read_only({key: tensors[key] for key in sorted(tensors)}), json.loads(text)
 
 
 def _digest(name: str, tensors: Mapping[str, NDArray[Any]], meta: str) -> str:

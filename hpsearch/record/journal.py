@@ -79,16 +79,19 @@ class SqliteJournalBackend(BaseJournalBackend):
         self._path = Path(path).resolve()
         self._synchronous = synchronous
         self._read_only = read_only
-        if not read_only and not self._path.exists():
-            _create(self._path)
+        with _guard:
+            if not read_only and not self._path.exists():
+                _create(self._path)
         with self._connected():
-            pass
+            pass  # so that whatever is wrong with the file is said now
 
     def read_logs(self, log_number_from: int) -> list[dict[str, Any]]:
         """The rows from number `log_number_from` (≥ 0) on, which is all that is read of the file."""
         with self._connected() as connection:
             query = "SELECT log FROM journal WHERE number > ? ORDER BY number"  # SQLite counts rows from 1
-            return [json.loads(log) for (log,) in connection.execute(query, (log_number_from,)).fetchall()]
+            rows = connection.execute(query, (log_number_from,)).fetchall()
+            # SQLite reads NULL where a truncated file has no bytes for a row.
+            return [json.loads(log or "") for (log,) in rows]
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Appends rows: all of them, or, if this raises or the process is killed, none."""
@@ -150,6 +153,7 @@ def _create(path: Path) -> None:
             open(temporary, "wb").close()
             with closing(sqlite3.connect(temporary, isolation_level=None)) as connection:
                 connection.executescript(SCHEMA)
+            # Not a rename: that would replace the file, with rows in it by now, of a process that was quicker.
             os.link(temporary, path)
             sync_folder(path.parent)
         except FileExistsError:

@@ -24,6 +24,7 @@ from hpsearch.space.space import SearchSpace
 
 IDENTITY = "hpsearch"
 PLAN = "plan"
+SECONDS = "seconds"
 
 
 class StudyRecord:
@@ -51,6 +52,15 @@ class StudyRecord:
     def plan(self, stages: Sequence[Mapping[str, Any]]) -> None:
         if self.plan != stages:
             self.study.set_user_attr(PLAN, stages)
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of all runs so far that came to their end, NaN if there was none."""
+        return float(self.study.user_attrs.get(SECONDS, float("nan")))
+
+    def add_seconds(self, seconds: float) -> None:
+        """Add the wall time of one run."""
+        self.study.set_user_attr(SECONDS, self.study.user_attrs.get(SECONDS, 0.0) + seconds)
 
     def identify(self, identity: Mapping[str, Any]) -> None:
         """Record what the study is about, or check that it is about the same.

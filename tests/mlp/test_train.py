@@ -67,9 +67,7 @@ def naive_epoch(fit: train.Fit, examples: train.Examples, epoch: int, horizon: i
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 def test_an_epoch_equals_its_naive_twin(name, hidden, dropout):
     problem = PROBLEMS[name]
-    examples = replace(
-        problem.examples, row_weights=np.random.default_rng(3).uniform(0.5, 1.5, 700).astype(np.float32)
-    )
+    examples = replace(problem.examples, row_weights=np.random.default_rng(3).uniform(0.5, 1.5, 700).astype(np.float32))
     choices = recipe(problem.loss, hidden_layer_sizes=hidden, dropout=dropout, weight_decay=0.1, schedule="cosine")
     fit = train.start([choices], [11], examples.inputs.shape[1], examples.targets.shape[1])
     fit = train.advance(fit, examples, 1, horizon=4)

@@ -7,9 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from numpy.typing import NDArray
 
-from hpsearch.record.checkpoints import Checkpoints, FolderCheckpoints, MemoryCheckpoints
+from hpsearch.record.checkpoints import (
+    Checkpoints,
+    FolderCheckpoints,
+    MemoryCheckpoints,
+    from_safetensors,
+    to_safetensors,
+)
 
 META = {"epoch": 27, "rates": [0.1, float("inf")], "name": "é", "nested": {"none": None, "yes": True}}
 
@@ -120,7 +127,9 @@ class TestFolderCheckpoints:
             assert_same_bits(loaded[0], {"w": np.array([1.5, -2.0], np.float32), "n": np.array([3], np.int64)})
             assert loaded[1] == {"a": [1, 2.5]}
             return False
-        assert [str(warning.message).startswith(f"{file} is damaged (") for warning in caught] == [True]
+        assert [str(warning.message).startswith(f"{file.parent}: {file.name} is damaged") for warning in caught] == [
+            True
+        ]
         return True
 
     def test_file_names(self, tmp_path: Path) -> None:
@@ -185,3 +194,20 @@ class TestFolderCheckpoints:
     def test_a_missing_parent_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match=f"cannot write fits in the folder {tmp_path / 'none'}"):
             FolderCheckpoints(tmp_path / "none" / "fits").save(0, 1, {}, {})
+
+
+class TestSafetensors:
+    def test_there_and_back(self) -> None:
+        got, meta = from_safetensors("a.safetensors", to_safetensors("a.safetensors", tensors(), META))
+        assert_same_bits(got, tensors())
+        assert meta == META
+        assert from_safetensors("a", to_safetensors("a", {}, {})) == ({}, {})
+
+    def test_others_can_read_it(self) -> None:
+        others = safetensors.numpy.load(to_safetensors("a", tensors(), META))
+        assert_same_bits({name: others[name] for name in sorted(others)}, tensors())
+
+    @pytest.mark.parametrize("data", [b"", b"x" * 100, safetensors.numpy.save(tensors()), to_safetensors("b", {}, {})])
+    def test_anything_else_is_refused_by_name(self, data: bytes) -> None:
+        with pytest.raises(ValueError, match="^a.safetensors is damaged"):
+            from_safetensors("a.safetensors", data)

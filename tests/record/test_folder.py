@@ -26,8 +26,8 @@ from hpsearch.record.folder import (
 NOBODY = 65534
 FILES = {"weights.safetensors": bytes(range(40)), "columns.json": b'["a", "b"]', "empty": b""}
 
-# Writes forever, one content after the other, in forked children that are killed at random moments; what lies there is
-# checked after each.
+# Children write one content after the other, acknowledge each in a pipe, and are killed at random moments: what lies
+# there is then the last acknowledged content or the next.
 KILLED_WRITERS = """
 import os, random, signal, sys, time
 from pathlib import Path
@@ -36,7 +36,7 @@ from hpsearch.record.folder import read_folder, remove_leftovers, write_file, wr
 place, kind = Path(sys.argv[1]), sys.argv[2]
 
 def write(round):
-    content = bytes([round % 256]) * 200_000
+    content = bytes([round]) * 200_000
     if kind == "file":
         write_file(place, content)
     else:
@@ -45,23 +45,27 @@ def write(round):
 def read():
     return [place.read_bytes()] if kind == "file" else list(read_folder(place).values())
 
-write(0)
 random.seed(1)
-seen = set()
+round = 0
 for _ in range(40):
-    child = os.fork()
-    if not child:
-        round = 0
+    reading, writing = os.pipe()
+    if not (child := os.fork()):
         while True:
-            write(round := round + 1)
-    time.sleep(random.uniform(0.0, 0.03))
+            round = (round + 1) % 256
+            write(round)
+            os.write(writing, bytes([round]))
+    os.close(writing)
+    acknowledged = os.read(reading, 1)
+    time.sleep(random.uniform(0.0, 0.01))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
+    acknowledged += os.read(reading, 10_000)
+    os.close(reading)
     contents = read()
     assert all(len(content) == 200_000 and len(set(content)) == 1 for content in contents)
     assert len(set(contents)) == 1
-    seen.update(contents)
-assert len(seen) > 3, len(seen)
+    assert contents[0][0] in (acknowledged[-1], (acknowledged[-1] + 1) % 256)
+    round = contents[0][0]
 remove_leftovers(place.parent)
 print(*sorted(entry.name for entry in place.parent.iterdir()))
 """

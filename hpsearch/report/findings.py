@@ -1,0 +1,169 @@
+"""The findings of a search: all its tables and facts in one record, from which summary, files and page are made."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hpsearch.diagnostics.curves import diverged_share, gap_table
+from hpsearch.record.folder import write_file
+from hpsearch.record.tables import has_parquet, write_csv, write_parquet
+from hpsearch.space.space import SearchSpace
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything a report tells. The tables' columns are those of DESIGN.md.
+
+    Attributes:
+        title: of the page.
+        task: "binary", "multiclass" or "regression"; `target`: the name of the target column.
+        n_rows: rows by part: "train", "valid", "select", "test".
+        n_columns, n_inputs: raw columns used, and inputs of the networks.
+        scoring: name of the score, greater is better.
+        space: what was searched.
+        plan: the stages as JSON, with their rungs.
+        trials, history, members, decisions, leaderboard: tables.
+        chance: loss at chance against the loss of untrained networks, per shape.
+        best_config: of the trial with the best value on the validation rows; `best_value`: that value.
+        seconds: of wall time, over all runs of the study; NaN if unknown.
+        ended: "finished", "timeout" or "interrupted".
+        warnings: sentences a user should read.
+    """
+
+    title: str
+    task: str
+    target: str
+    n_rows: dict[str, int]
+    n_columns: int
+    n_inputs: int
+    scoring: str
+    space: SearchSpace
+    plan: list[dict[str, Any]]
+    trials: pd.DataFrame
+    history: pd.DataFrame
+    members: pd.DataFrame
+    decisions: pd.DataFrame
+    leaderboard: pd.DataFrame
+    chance: pd.DataFrame
+    best_config: dict[str, Any]
+    best_value: float
+    seconds: float
+    ended: str
+    warnings: tuple[str, ...]
+
+    @property
+    def chosen(self) -> "pd.Series[Any]":
+        """The leaderboard's row of the chosen ensemble."""
+        return self.leaderboard.loc[self.leaderboard["chosen"]].iloc[0]
+
+    @property
+    def epochs_trained(self) -> int:
+        """Epochs over all trials."""
+        return int(self.trials["epochs"].sum())
+
+    @property
+    def epochs_without_halving(self) -> int:
+        """Epochs if every trial had been trained to the last rung of its stage."""
+        longest = {number: stage["rungs"][-1]["epochs"] for number, stage in enumerate(self.plan)}
+        return int(self.trials["stage"].map(longest).sum())
+
+    @property
+    def gaps(self) -> pd.DataFrame:
+        """Training and validation loss at the end of each rung."""
+        return gap_table(self.history)
+
+
+def summary_table(findings: Findings) -> pd.DataFrame:
+    """The run in ten rows: columns item, value (text)."""
+    chosen, trials, rows = findings.chosen, findings.trials, findings.n_rows
+    states = trials["state"].value_counts()
+    counted = ", ".join(f"{states[state]} {state.lower()}" for state in states.index)
+    saved = 1 - findings.epochs_trained / max(findings.epochs_without_halving, 1)
+    items = {
+        "task": f"{findings.task}, target {findings.target}",
+        "data": f"{sum(rows.values())} rows ({', '.join(f'{count} {part}' for part, count in rows.items())}), "
+        f"{findings.n_columns} columns as {findings.n_inputs} inputs",
+        "score": f"{findings.scoring} (greater is better)",
+        "trials": f"{len(trials)} ({counted}); {diverged_share(trials):.0%} diverged",
+        "cost": f"{findings.epochs_trained} epochs of training, {saved:.0%} saved by halving, "
+        + (f"{findings.seconds:.1f} s" if math.isfinite(findings.seconds) else "time unknown"),
+        "best trial": f"{config_text(findings.best_config)}; value {findings.best_value:.5g} (chosen on)",
+        "ensemble": f"{chosen['ensemble']}: {chosen['n_members']} of {len(trials)} trials"
+        if chosen["n_members"] > 1
+        else f"{chosen['ensemble']}: a single model",
+        "honest score": f"{chosen['honest_score']:.5g} ± {chosen['honest_deviation']:.2g} "
+        "(rows that nothing was chosen on; deviation over five rotations)",
+        "test score": f"{chosen['test_score']:.5g}" if rows["test"] else "no test rows were given",
+        "warnings": "; ".join(findings.warnings) or "none",
+    }
+    return pd.DataFrame({"item": list(items), "value": list(items.values())})
+
+
+def config_text(config: dict[str, Any]) -> str:
+    """A config in one line, numbers to three digits."""
+    shown = (f"{value:.3g}" if isinstance(value, float) else str(value) for value in config.values())
+    return ", ".join(f"{name}={value}" for name, value in zip(config, shown, strict=True))
+
+
+def summary_document(findings: Findings) -> dict[str, Any]:
+    """The summary as a JSON object, for programs; scores that are missing are null."""
+    chosen, trials = findings.chosen, findings.trials
+    states = trials["state"].value_counts()
+    edges = findings.decisions[findings.decisions["verdict"].str.startswith("edge")]
+    return {
+        "title": findings.title,
+        "ended": findings.ended,
+        "task": findings.task,
+        "target": findings.target,
+        "n_rows": findings.n_rows,
+        "n_columns": findings.n_columns,
+        "n_inputs": findings.n_inputs,
+        "scoring": findings.scoring,
+        "n_trials": len(trials),
+        "trial_states": {str(state): int(states[state]) for state in sorted(states.index)},
+        "diverged_share": diverged_share(trials),
+        "epochs_trained": findings.epochs_trained,
+        "epochs_without_halving": findings.epochs_without_halving,
+        "seconds": _number(findings.seconds),
+        "best_config": findings.best_config,
+        "best_value": _number(findings.best_value),
+        "ensemble": str(chosen["ensemble"]),
+        "n_members": int(chosen["n_members"]),
+        "honest_score": _number(chosen["honest_score"]),
+        "honest_deviation": _number(chosen["honest_deviation"]),
+        "test_score": _number(chosen["test_score"]),
+        "edges": [{"name": row.name_, "side": row.side, "verdict": row.verdict} for row in _named(edges)],
+        "warnings": list(findings.warnings),
+    }
+
+
+def _named(decisions: pd.DataFrame) -> Any:
+    # a column called `name` would be hidden by the tuple's own attribute
+    return decisions.rename(columns={"name": "name_"}).itertuples()
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def write_tables(findings: Findings, folder: Path) -> list[str]:
+    """Write the tables and `summary.json` into a folder; the names of the files.
+
+    trials.csv, history.csv, decisions.csv, members.csv, leaderboard.csv, and trials.parquet and history.parquet where
+    pyarrow is installed (then history is not written as CSV).
+    """
+    parquet = has_parquet()
+    as_csv = {"trials": findings.trials, "decisions": findings.decisions, "members": findings.members}
+    as_csv |= {"leaderboard": findings.leaderboard} | ({} if parquet else {"history": findings.history})
+    as_parquet = {"trials": findings.trials, "history": findings.history} if parquet else {}
+    for name, table in as_csv.items():
+        write_csv(table, folder / f"{name}.csv")
+    for name, table in as_parquet.items():
+        write_parquet(table, folder / f"{name}.parquet")
+    document = json.dumps(summary_document(findings), indent=2)
+    write_file(folder / "summary.json", document.encode())
+    return [f"{name}.csv" for name in as_csv] + [f"{name}.parquet" for name in as_parquet] + ["summary.json"]

@@ -1,0 +1,86 @@
+"""Progress of a search: a bar on a terminal, one quiet line per rung elsewhere. The only door to rich in the library."""
+
+import math
+import time
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from hpsearch.orchestrator.plan import Plan
+from hpsearch.orchestrator.run import CohortRecord, RungRecord
+
+
+class ProgressReport:
+    """A consumer of the loop's records that says how far the search is, on standard error.
+
+    Args:
+        plan: what is to be done; progress is measured in epochs.
+        verbose: 0 for silence.
+    """
+
+    def __init__(self, plan: Plan, verbose: int) -> None:
+        self._plan = plan
+        self._console = Console(stderr=True, quiet=verbose == 0, highlight=False)
+        self._best = -math.inf
+        self._n_trained: set[int] = set()
+        self._started = time.monotonic()
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[trials]} trials, best {task.fields[best]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+            disable=verbose == 0 or not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task("searching", total=plan.n_epochs, trials="0", best="–")
+
+    def __enter__(self) -> Self:
+        self._bar.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.__exit__(kind, error, trace)
+
+    def update(self, record: CohortRecord | RungRecord) -> None:
+        """Take up one record of the loop."""
+        if isinstance(record, CohortRecord):
+            self._advance(record)
+        elif not self._console.is_terminal:
+            self._say(record)
+
+    def _advance(self, record: CohortRecord) -> None:
+        values = [result.value for result in record.results if not math.isnan(result.value)]
+        self._best = max([self._best, *values])
+        self._n_trained.update(result.number for result in record.results)
+        rungs = self._plan.stages[record.stage].rungs
+        before = rungs[record.rung - 1].epochs if record.rung else 0
+        self._bar.update(
+            self._task,
+            advance=len(record.results) * (rungs[record.rung].epochs - before),
+            description=self._where(record),
+            trials=str(len(self._n_trained)),
+            best=f"{self._best:.5g}",
+        )
+
+    def _where(self, record: Any) -> str:
+        stage, n_stages = record.stage + 1, len(self._plan.stages)
+        n_rungs = len(self._plan.stages[record.stage].rungs)
+        prefix = f"stage {stage}/{n_stages} " if n_stages > 1 else ""
+        return f"{prefix}rung {record.rung + 1}/{n_rungs}"
+
+    def _say(self, record: RungRecord) -> None:
+        failed = sum(result.outcome is not None for result in record.results)
+        self._console.print(
+            f"{self._where(record)}: {len(record.results)} trials at {record.epochs} epochs"
+            + (f" ({failed} diverged)" if failed else "")
+            + ("" if record.complete else ", stopped before all were done")
+            + f", best {self._best:.5g}, {time.monotonic() - self._started:.1f} s",
+            soft_wrap=True,
+        )
