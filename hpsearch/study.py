@@ -22,7 +22,7 @@ from hpsearch.ensemble.members import Library, Member, member_table
 from hpsearch.mlp.kernels import one_blas_thread
 from hpsearch.mlp.recipe import BOUNDS, HYPERPARAMETERS
 from hpsearch.mlp.train import Fit, steps_per_epoch
-from hpsearch.orchestrator.learners import MLPLearner, Network, default_space, largest_batch
+from hpsearch.orchestrator.learners import MLPLearner, default_space, largest_batch
 from hpsearch.orchestrator.plan import Plan, default_max_epochs, random_stage
 from hpsearch.orchestrator.run import Problem, RungRecord, TrialResult, Workers, run, train_again
 from hpsearch.orchestrator.stop import Stop

@@ -33,7 +33,7 @@ class GivenClasses(ClassifierMixin, BaseEstimator):
         return self.probabilities
 
     def predict(self, X: Any) -> NDArray[np.int64]:
-        return self.probabilities.argmax(axis=1)
+        return np.asarray(self.probabilities.argmax(axis=1))
 
 
 class GivenNumbers(RegressorMixin, BaseEstimator):
@@ -109,5 +109,8 @@ def _scorer(name: str, target: Target) -> Callable[..., float]:
     if name == "neg_log_loss":
         # scikit-learn's own refuses rows in which a class is missing
         codes = np.arange(target.n_outputs)
-        return make_scorer(log_loss, response_method="predict_proba", greater_is_better=False, labels=codes)
-    return get_scorer(name)
+        scorer = make_scorer(log_loss, response_method="predict_proba", greater_is_better=False, labels=codes)
+    else:
+        scorer = get_scorer(name)
+    function: Callable[..., float] = scorer
+    return function

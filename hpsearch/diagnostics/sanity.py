@@ -40,7 +40,8 @@ def loss_at_chance(recipes: Sequence[Recipe], examples: Examples, order_seed: in
     table["ratio"] = table["initial_loss"] / table["chance_loss"]
     table["verdict"] = [_verdict(ratio) for ratio in table["ratio"]]
     table["sentence"] = [
-        f"{row.hidden_layer_sizes}: untrained loss {row.initial_loss:.3g}, at chance {row.chance_loss:.3g}: {row.verdict}."
+        f"{row.hidden_layer_sizes}: untrained loss {row.initial_loss:.3g}, at chance {row.chance_loss:.3g}: "
+        f"{row.verdict}."
         for row in table.itertuples()
     ]
     return table

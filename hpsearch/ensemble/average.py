@@ -1,9 +1,9 @@
 """Plain averages of the best models: how many of them is chosen on selection rows, and so is the kind.
 
 Probabilities are averaged, not logits. Choices are made by log-loss or squared error, whatever the score: they are
-smooth where an accuracy is not. Few rows are easily fooled by a small ensemble, so the largest wins whose loss is within
-one standard error of the least (Breiman et al. 1984 choose trees so). The honest score repeats the whole choice five
-times on four fifths of the selection rows and scores what was chosen on the remaining fifth.
+smooth where an accuracy is not. A small ensemble easily looks good on few rows, so the largest wins whose loss is
+within one standard error of the least (as Breiman et al. 1984 choose trees). The honest score repeats the whole choice
+five times on four fifths of the selection rows and scores what was chosen on the remaining fifth.
 """
 
 from collections.abc import Sequence

@@ -19,7 +19,7 @@ def relu_forward_naive(layer: Array, bias: Array, noise: NDArray[np.uint8], thre
 
 
 @compiled(f"void(float32[:, ::1], {READ_NUMBERS}, uint8[::1], int64, float32)")
-def relu_forward(layer: Array, bias: Array, noise: NDArray[np.uint8], threshold: int, scale: float) -> None:
+def relu_forward(layer: Array, bias: Array, noise: NDArray[np.uint8], threshold: int, scale: np.float32) -> None:
     """Bias, ReLU and inverted dropout in one pass; `layer` (n_rows, n_units) is the OUT array, `bias` (n_units,).
 
     A unit is dropped where its byte of `noise` (≥ n_rows · n_units,) lies below `threshold`, 0 to 255; 0 drops none,
@@ -47,7 +47,7 @@ def relu_backward_naive(deltas: Array, outputs: Array, scale: float) -> Array:
 
 
 @compiled("void(float32[:, ::1], float32[:, ::1], float32)")
-def relu_backward(deltas: Array, outputs: Array, scale: float) -> None:
+def relu_backward(deltas: Array, outputs: Array, scale: np.float32) -> None:
     """`deltas` (n_rows, n_units), d loss / d outputs, becomes d loss / d (layer + bias): the OUT array."""
     n_rows, n_units = deltas.shape
     for i in range(n_rows):

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numba
 import scipy.linalg.cython_blas  # noqa: F401  numba's np.dot calls this BLAS; it must be loaded to be limited
@@ -71,17 +71,23 @@ def cache_folder() -> Path | None:
 CACHE_FOLDER = cache_folder()
 
 
-def compiled(signature: str | list[str]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def compiled(signature: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Compile a function for one signature now, or load its machine code from the cache."""
 
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
         users_folder = numba.config.CACHE_DIR
         # numba reads its setting when the cache of a function is made, which is here; users' own kernels keep theirs
         numba.config.CACHE_DIR = str(CACHE_FOLDER or "")
         try:
-            return numba.njit(
-                signature, cache=CACHE_FOLDER is not None, nogil=True, fastmath=FLAGS, error_model="numpy"
+            caches = CACHE_FOLDER is not None
+            kernel: Callable[P, R] = numba.njit(
+                signature, cache=caches, nogil=True, fastmath=FLAGS, error_model="numpy"
             )(function)
+            return kernel
         finally:
             numba.config.CACHE_DIR = users_folder
 

@@ -25,7 +25,7 @@ def mix_naive(word: int) -> int:
 
 
 @compiled("uint64(uint64)")
-def mix(word: int) -> int:
+def mix(word: np.uint64) -> np.uint64:
     """`mix_naive` on machine words."""
     z = (word ^ (word >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -43,7 +43,7 @@ def fill_noise_naive(seed: int, update: int, layer: int, n_words: int) -> NDArra
 
 
 @compiled("void(uint64, int64, int64, uint64[::1])")
-def fill_noise(seed: int, update: int, layer: int, words: NDArray[np.uint64]) -> None:
+def fill_noise(seed: np.uint64, update: int, layer: int, words: NDArray[np.uint64]) -> None:
     """Fill `words`, the OUT array, with bits that depend on (seed, update, layer, position) and nothing else.
 
     A Fit so carries no generator, and a model's dropout does not depend on its company. Eight units' decisions come

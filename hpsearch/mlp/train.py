@@ -20,7 +20,7 @@ from hpsearch.mlp.outcome import Outcome, diverged
 from hpsearch.mlp.predict import last_layers
 from hpsearch.mlp.recipe import Recipe
 from hpsearch.mlp.schedules import SCHEDULES
-from hpsearch.mlp.stack import Stack, n_matrix_entries, training_operations
+from hpsearch.mlp.stack import Stack, training_operations
 from hpsearch.mlp.updates import adamw, ema_step
 
 Array = NDArray[np.float32]
@@ -292,7 +292,7 @@ def train_steps(
     first_step: int, last_step: int, n_steps: int, sizes: NDArray[np.int64], loss: int,
     weights: Array, gradient: Array, first: Array, second: Array, average: Array,
     rates: NDArray[np.float64], ema_steps: NDArray[np.float64], weight_decay: float, beta_1: float, beta_2: float,
-    epsilon: float, threshold: int, seed: int, n_updates: int, scratch: Array, words: NDArray[np.uint64],
+    epsilon: float, threshold: int, seed: np.uint64, n_updates: int, scratch: Array, words: NDArray[np.uint64],
 ) -> float:  # fmt: skip
     """Steps `first_step` to `last_step` of one model's epoch of `n_steps`; returns the sum of weighted losses.
 

@@ -14,12 +14,13 @@ def ema_step(decay: float, n_updates: NDArray[np.int64]) -> NDArray[np.float64]:
     The warm-up (t = `n_updates` before this one, counted from 0) forgets the first steps: a plain average with the
     final decay would still carry the initial weights after thousands of updates.
     """
-    return 1 - np.minimum(decay, 1 - (1.0 + n_updates) ** (-2 / 3))
+    return np.asarray(1 - np.minimum(decay, 1 - (1.0 + n_updates) ** (-2 / 3)))
 
 
 def adamw_naive(
     weights: Array, gradient: Array, first: Array, second: Array, average: Array,
-    learning_rate: float, weight_decay: float, beta_1: float, beta_2: float, epsilon: float, n_updates: int, step: float,
+    learning_rate: float, weight_decay: float, beta_1: float, beta_2: float, epsilon: float,
+    n_updates: int, step: float,
 ) -> tuple[Array, Array, Array, Array]:  # fmt: skip
     """The new weights, first and second moments and average; the arguments are those of `adamw`."""
     first = beta_1 * first + (1 - beta_1) * gradient
@@ -35,7 +36,8 @@ def adamw_naive(
 )
 def adamw(
     weights: Array, gradient: Array, first: Array, second: Array, average: Array,
-    learning_rate: float, weight_decay: float, beta_1: float, beta_2: float, epsilon: float, n_updates: int, step: float,
+    learning_rate: float, weight_decay: float, beta_1: float, beta_2: float, epsilon: float,
+    n_updates: int, step: float,
 ) -> None:  # fmt: skip
     """Adam with decoupled decay (Loshchilov and Hutter 2019), then the moving average; all arrays (n_weights,).
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 ETA = 3
-"""Each rung trains about this many times as long as the one before, and this share of its trials goes on to the next."""
+"""Each rung trains about this many times as long as the last, and one in this many of its trials goes on."""
 N_RUNGS = 3
 
 

@@ -96,7 +96,8 @@ class Network:
 
     def predict(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         stack = Stack(self.layer_sizes, self.weights[np.newaxis])
-        return predict(stack, self.loss, inputs, np.arange(len(inputs)))[0]
+        (outputs,) = predict(stack, self.loss, inputs, np.arange(len(inputs)))
+        return np.asarray(outputs)
 
     def save(self) -> tuple[Tensors, Meta]:
         return {"weights": self.weights}, {"layer_sizes": list(self.layer_sizes), "loss": self.loss}

@@ -18,7 +18,7 @@ from optuna.trial import TrialState, create_trial
 
 from hpsearch.mlp.outcome import Outcome
 from hpsearch.record.checkpoints import Checkpoints, FolderCheckpoints, MemoryCheckpoints
-from hpsearch.record.folder import Lock
+from hpsearch.record.folder import Lock, remove_leftovers
 from hpsearch.record.journal import open_storage
 from hpsearch.space.space import SearchSpace
 
@@ -91,7 +91,7 @@ class StudyRecord:
         return self._storage.get_n_trials(self._study_id) > number
 
     def add(self, stage: int, drawn: Sequence[tuple[int, Mapping[str, Any], int]], space: SearchSpace) -> None:
-        """Record the trials of a stage as RUNNING: (number, config, seed) in ascending order; known ones are skipped."""
+        """Record a stage's trials as RUNNING: (number, config, seed) in ascending order; known ones are skipped."""
         distributions = space.to_optuna()
         known = self._storage.get_n_trials(self._study_id)
         for number, config, seed in drawn:
@@ -157,6 +157,7 @@ def open_record(
         if folder is not None and not read_only:
             folder.mkdir(parents=True, exist_ok=True)
             stack.enter_context(Lock(folder / "lock"))
+            remove_leftovers(folder)
         if not read_only:
             _create_study(opened, study_name)
         checkpoints: Checkpoints = (

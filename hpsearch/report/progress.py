@@ -1,4 +1,4 @@
-"""Progress of a search: a bar on a terminal, one quiet line per rung elsewhere. The only door to rich in the library."""
+"""Progress of a search: a bar on a terminal, one quiet line per rung elsewhere."""
 
 import math
 import time

@@ -1,0 +1,13 @@
+from hpsearch.api import Result as Result
+from hpsearch.api import search as search
+from hpsearch.ensemble.ensemble import Ensemble as Ensemble
+from hpsearch.ensemble.ensemble import load as load
+from hpsearch.record.folder import Locked as Locked
+from hpsearch.record.journal import open_storage as open_storage
+from hpsearch.space.distributions import Choice as Choice
+from hpsearch.space.distributions import Integer as Integer
+from hpsearch.space.distributions import LogUniform as LogUniform
+from hpsearch.space.distributions import Uniform as Uniform
+from hpsearch.study import AllTrialsFailed as AllTrialsFailed
+
+__version__: str
