@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from optuna.storages import BaseStorage
 
 from hpsearch.ensemble.ensemble import Ensemble
 from hpsearch.orchestrator.stop import Stop
-from hpsearch.record.trials import open_record
+from hpsearch.record.trials import Storage, open_record
 from hpsearch.report.findings import Findings, summary_table, write_tables
 from hpsearch.report.page import write_page
 from hpsearch.study import Callback, Study, check_whole
@@ -109,7 +108,7 @@ def search(
     y_test: object = None,
     test_size: float | int | None = None,
     refit: bool = False,
-    storage: str | os.PathLike[str] | BaseStorage | None = None,
+    storage: Storage = None,
     study_name: str = "search",
     fits: str | os.PathLike[str] | None = None,
     synchronous: str = "normal",

@@ -102,12 +102,17 @@ class Study:
             ValueError: if the record is of another question, or has more trials already.
         """
         record.identify(self.identity)
-        if record.plan is None:
-            plan = Plan((random_stage(n_trials, self.max_epochs),))
-        else:
-            plan = Plan.from_json(record.plan).topped_up(n_trials)
+        plan = self.planned(record, n_trials)
         record.plan = plan.to_json()
         return plan
+
+    def planned(self, record: StudyRecord | None, n_trials: int) -> Plan:
+        """As `plan`, but nothing is written; a new plan where nothing is recorded."""
+        if record is None or record.plan is None:
+            return Plan((random_stage(n_trials, self.max_epochs),))
+        # an identity is recorded before a plan, so it is only compared here
+        record.identify(self.identity)
+        return Plan.from_json(record.plan).topped_up(n_trials)
 
     def carry_out(
         self, plan: Plan, record: StudyRecord, stop: Stop, *, n_jobs: int | None = -1, backend: str | None = None,
@@ -121,7 +126,7 @@ class Study:
             AllTrialsFailed: if every trial that was trained failed.
             KeyboardInterrupt, TimeoutError: if it was stopped before the first trials were finished.
         """
-        began, only_reads = time.monotonic(), stop.requested()
+        began, only_reads, was_over = time.monotonic(), stop.requested(), _is_over(record, plan)
         library, curves = Library(), Curves(plan)
         with stop.on_interrupt(), one_blas_thread(), Workers(n_jobs, backend) as workers:
             chance = self._loss_at_chance(plan)
@@ -134,12 +139,14 @@ class Study:
                         for callback in callbacks:
                             callback(event)
             if len(library) == 0:
-                raise _nothing_found(curves, stop)
+                raise _nothing_found(curves.failures(), plan, stop)
             ensembles = averages(library, self.dataset, self.problem.scorer, self.problem.seed)
             fits = self._train_again(ensembles[0], workers, stop) if refit else None
-        if not only_reads:
+        if not only_reads and not was_over:
             record.add_seconds(time.monotonic() - began)
-        ended = "interrupted" if stop.interrupted else "timeout" if stop.timed_out() else "finished"
+        ended = "interrupted" if stop.interrupted else "unfinished" if only_reads else "timeout"
+        if _is_over(record, plan) and (fits is not None or not refit):
+            ended = "finished"
         findings = self._findings(plan, record, ensembles, library, curves, chance, ended)
         return self._ensemble(ensembles[0], record, fits), findings
 
@@ -280,17 +287,26 @@ def _check_values(space: SearchSpace) -> None:
             MLPLearner.check({name: value})
 
 
-def _nothing_found(curves: Curves, stop: Stop) -> BaseException:
-    failures = curves.failures()
-    if failures:
+def _nothing_found(failures: Sequence[str], plan: Plan, stop: Stop) -> BaseException:
+    if len(failures) == plan.n_trials:
         return AllTrialsFailed(f"all {len(failures)} trials failed; the first: {failures[0]}")
     if stop.interrupted:
         return KeyboardInterrupt("interrupted before the first trials were finished")
     return TimeoutError("the timeout came before the first trials were finished; give more time or fewer epochs")
 
 
+def _is_over(record: StudyRecord, plan: Plan) -> bool:
+    """Have all trials of the plan come to their end?"""
+    trials = record.study.get_trials(deepcopy=False)
+    return len(trials) == plan.n_trials and all(trial.state.is_finished() for trial in trials)
+
+
 def _warnings(decisions: pd.DataFrame, chance: pd.DataFrame, ended: str) -> list[str]:
     edges = decisions.loc[decisions["verdict"] == EDGE, "sentence"]
     unhealthy = chance.loc[chance["verdict"] != "as it should be", "sentence"]
-    stopped = {"timeout": "the timeout ended the search early", "interrupted": "Ctrl-C ended the search early"}
+    stopped = {
+        "timeout": "the timeout ended the search early",
+        "interrupted": "Ctrl-C or SIGTERM ended the search early",
+        "unfinished": "the search is not finished: this is what is kept of it so far",
+    }
     return [*edges, *unhealthy, *([stopped[ended]] if ended in stopped else [])]

@@ -15,7 +15,7 @@ RowNumbers = NDArray[np.int64]
 FEWEST_ROWS = 10
 MOST_BINS = 10
 FEWEST_ROWS_PER_BIN = 5
-HELD_SHARE = 0.3
+HELD_SHARE = 0.2
 MOST_HELD = 20_000  # 10,000 validation rows give an accuracy to ± 0.5 %; more would only cost time at every evaluation
 
 # One stream of pseudo-random bits per purpose, so that a test set does not change how the other rows are dealt.

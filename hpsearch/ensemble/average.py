@@ -19,7 +19,7 @@ from hpsearch.data.splits import rotations, strata
 from hpsearch.ensemble.members import Library, Member
 from hpsearch.orchestrator.run import score_rows
 
-MAX_MEMBERS = 24
+MAX_MEMBERS = 32
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,10 @@ class Heldout:
         if self.dataset.task == "regression":
             losses = np.square(predictions - targets).sum(axis=2)
         else:
-            losses = -np.log(np.maximum((predictions * targets).sum(axis=2), 1e-15))
+            # Laplace: errors not seen among n rows still come about once in n + 1, and overconfidence pays for them
+            unseen = 1 / (len(rows) + 1)
+            expected = (1 - unseen) * targets + unseen / targets.shape[1]
+            losses = -(expected * np.log(np.maximum(predictions, 1e-15))).sum(axis=2)
         return np.asarray(losses * (row_weights / row_weights.mean()))
 
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import quote
 
 import optuna
@@ -21,6 +21,9 @@ from hpsearch.record.checkpoints import Checkpoints, FolderCheckpoints, MemoryCh
 from hpsearch.record.folder import Lock, remove_leftovers
 from hpsearch.record.journal import open_storage
 from hpsearch.space.space import SearchSpace
+
+Storage: TypeAlias = str | os.PathLike[str] | BaseStorage | None
+"""Where a study is kept: a file, a database URL, a storage of Optuna, or memory."""
 
 IDENTITY = "hpsearch"
 PLAN = "plan"
@@ -130,7 +133,7 @@ class StudyRecord:
 
 @contextmanager
 def open_record(
-    storage: str | os.PathLike[str] | BaseStorage | None,
+    storage: Storage,
     study_name: str,
     fits: str | os.PathLike[str] | None = None,
     *,

@@ -2,6 +2,8 @@
 
 import json
 import math
+import statistics
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,14 +64,16 @@ class Findings:
 
     @property
     def epochs_trained(self) -> int:
-        """Epochs over all trials."""
-        return int(self.trials["epochs"].sum())
+        """Epochs over all trials, those of a rung that was broken off too."""
+        return len(self.history)
 
     @property
     def epochs_without_halving(self) -> int:
-        """Epochs if every trial had been trained to the last rung of its stage."""
+        """Epochs if every trial that has ended had been trained to the last rung of its stage."""
         longest = {number: stage["rungs"][-1]["epochs"] for number, stage in enumerate(self.plan)}
-        return int(self.trials["stage"].map(longest).sum())
+        ended = self.trials[self.trials["state"] != "RUNNING"]
+        unfinished = ~self.history["trial_number"].isin(ended["number"])
+        return int(ended["stage"].map(longest).sum() + unfinished.sum())
 
     @property
     def gaps(self) -> pd.DataFrame:
@@ -85,22 +89,67 @@ def summary_table(findings: Findings) -> pd.DataFrame:
     saved = 1 - findings.epochs_trained / max(findings.epochs_without_halving, 1)
     items = {
         "task": f"{findings.task}, target {findings.target}",
-        "data": f"{sum(rows.values())} rows ({', '.join(f'{count} {part}' for part, count in rows.items())}), "
+        "data": f"{sum(rows.values()):,} rows ({', '.join(f'{count:,} {part}' for part, count in rows.items())}), "
         f"{findings.n_columns} columns as {findings.n_inputs} inputs",
         "score": f"{findings.scoring} (greater is better)",
-        "trials": f"{len(trials)} ({counted}); {diverged_share(trials):.0%} diverged",
-        "cost": f"{findings.epochs_trained} epochs of training, {saved:.0%} saved by halving, "
-        + (f"{findings.seconds:.1f} s" if math.isfinite(findings.seconds) else "time unknown"),
-        "best trial": f"{config_text(findings.best_config)}; value {findings.best_value:.5g} (chosen on)",
+        "trials": f"{len(trials):,} ({counted}); {diverged_share(trials):.0%} diverged",
+        "cost": f"{findings.epochs_trained:,} epochs of training, {saved:.0%} saved by halving, "
+        + duration(findings.seconds),
+        "best trial": f"{config_text(findings.best_config)}; value {number(findings.best_value, 4)} (chosen on)",
         "ensemble": f"{chosen['ensemble']}: {chosen['n_members']} of {len(trials)} trials"
         if chosen["n_members"] > 1
         else f"{chosen['ensemble']}: a single model",
-        "honest score": f"{chosen['honest_score']:.5g} ± {chosen['honest_deviation']:.2g} "
+        "honest score": f"{with_deviation(chosen['honest_score'], chosen['honest_deviation'])} "
         "(rows that nothing was chosen on; deviation over five rotations)",
-        "test score": f"{chosen['test_score']:.5g}" if rows["test"] else "no test rows were given",
+        "test score": number(chosen["test_score"], 4) if rows["test"] else "no test rows were given",
         "warnings": "; ".join(findings.warnings) or "none",
     }
     return pd.DataFrame({"item": list(items), "value": list(items.values())})
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A number for a person: significant digits without trailing zeros, a true minus sign, "–" for a missing one."""
+    if not math.isfinite(value):
+        return "–"
+    if value == 0 or 1e-4 <= abs(value) < 1e7:
+        whole = f"{value:,.{_decimals(value, digits)}f}"
+        text = whole.rstrip("0").rstrip(".") if "." in whole else whole
+    else:
+        mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+        text = f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+    return text.replace("-", "−")
+
+
+def numbers(values: Iterable[float], digits: int = 4) -> list[str]:
+    """A column of numbers with as many decimals each, so many that a typical one has `digits` significant digits."""
+    values = [float(value) for value in values]
+    sizes = [abs(value) for value in values if math.isfinite(value) and value != 0]
+    decimals = _decimals(statistics.median(sizes), digits) if sizes else 0
+    return [
+        number(value, digits) if not abs(value) < 1e7 else f"{value:,.{decimals}f}".replace("-", "−")
+        for value in values
+    ]
+
+
+def with_deviation(value: float, deviation: float) -> str:
+    """A score and its deviation, both to the second digit of the deviation."""
+    if not math.isfinite(deviation) or deviation <= 0:
+        return number(value, 4)
+    decimals = _decimals(deviation, 2)
+    return f"{value:,.{decimals}f} ± {deviation:,.{decimals}f}".replace("-", "−")
+
+
+def duration(seconds: float) -> str:
+    """A time span in the unit that fits."""
+    if not math.isfinite(seconds):
+        return "time unknown"
+    size, unit = next(((size, unit) for size, unit in ((3600, "h"), (60, "min")) if seconds >= 2 * size), (1, "s"))
+    return f"{seconds / size:.1f} {unit}"
+
+
+def _decimals(value: float, digits: int) -> int:
+    """Decimals that give `value` so many significant digits."""
+    return 0 if value == 0 else min(max(0, digits - 1 - math.floor(math.log10(abs(value)))), 12)
 
 
 def config_text(config: dict[str, Any]) -> str:
@@ -163,7 +212,14 @@ def write_tables(findings: Findings, folder: Path) -> list[str]:
     for name, table in as_csv.items():
         write_csv(table, folder / f"{name}.csv")
     for name, table in as_parquet.items():
-        write_parquet(table, folder / f"{name}.parquet")
+        write_parquet(_of_one_type(table), folder / f"{name}.parquet")
     document = json.dumps(summary_document(findings), indent=2)
     write_file(folder / "summary.json", document.encode())
     return [f"{name}.csv" for name in as_csv] + [f"{name}.parquet" for name in as_parquet] + ["summary.json"]
+
+
+def _of_one_type(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with columns of mixed types, such as the choices 64 and "[64, 64]", as text: Parquet's have one."""
+    untyped = table.select_dtypes("object")
+    mixed = [str(name) for name, column in untyped.items() if column.dropna().map(type).nunique() > 1]
+    return table.assign(**{name: table[name].map(str, na_action="ignore") for name in mixed})

@@ -1,7 +1,356 @@
-"""x"""
+"""The page: one self-contained HTML file that tells what a search found, for a morning coffee, a phone or a printer.
 
+Nothing is fetched from anywhere, and nothing runs in it. The same findings give the same bytes. Every text that comes
+from a user passes through `escape`.
+"""
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from html import escape
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hpsearch.record.folder import write_file
+from hpsearch.report import figures, plots
+from hpsearch.report.findings import Findings, config_text, duration, number, numbers, summary_table, with_deviation
+from hpsearch.space.refine import EDGE, NATURAL_BOUND
+
+N_BEST = 10
+
+# Long lists are cut after so many rows, and the rest is counted.
+MOST_ROWS = 10
+
+STATES = {"COMPLETE": "complete", "PRUNED": "cut", "FAIL": "diverged", "RUNNING": "unfinished"}
+
+ENDINGS = {
+    "finished": "The search ran to the end of its plan",
+    "timeout": "The timeout ended the search early",
+    "interrupted": "Ctrl-C ended the search early",
+}
+
+STYLE = """
+:root { color-scheme: light dark; --ink: #1f2933; --muted: #5c6874; --hair: #dfe4e9; --paper: #fff;
+  --mark: #eaf2fb; --warn: #fdf1e6; --accent: #b84c06; }
+@media screen and (prefers-color-scheme: dark) {
+  :root { --ink: #e3e8ed; --muted: #9aa6b2; --hair: #333c46; --paper: #15191e;
+    --mark: #1b2c40; --warn: #33261a; --accent: #f0924c; }
+  .chart svg, .legend i { filter: invert(0.92) hue-rotate(180deg); } }
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--paper); color: var(--ink); -webkit-text-size-adjust: 100%;
+  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
+main { max-width: 62rem; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; overflow-wrap: anywhere; }
+h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 1rem; }
+h2 { font-size: 1.25rem; margin: 3rem 0 .5rem; padding-top: 1rem; border-top: 1px solid var(--hair); }
+h3 { font-size: .95rem; margin: 0 0 .25rem; } h3 em { font-style: normal; font-weight: 400; color: var(--accent); }
+p { margin: .5rem 0 1rem; max-width: 46rem; }
+.lead { font-size: 1.2rem; line-height: 1.5; }
+.note, .legend, footer { color: var(--muted); font-size: .9rem; }
+.warnings { background: var(--warn); border-left: 4px solid var(--accent); padding: .75rem 1rem; margin: 1.5rem 0; }
+.warnings ul { margin: .25rem 0 0; padding-left: 1.2rem; }
+.scroll { overflow-x: auto; margin: .75rem 0 1.5rem;
+  background: linear-gradient(to left, var(--paper) 50%, transparent) right / 3rem 100% no-repeat local,
+    linear-gradient(to left, #8886, transparent) right / .75rem 100% no-repeat; }
+table { border-collapse: collapse; font-size: .9rem; line-height: 1.4; }
+th, td { padding: .38rem .7rem .38rem .4rem; text-align: right; vertical-align: top; white-space: nowrap;
+  border-bottom: 1px solid var(--hair); font-variant-numeric: tabular-nums; }
+th { color: var(--muted); font-weight: 500; }
+.text { text-align: left; } td.long { white-space: normal; min-width: 16rem; }
+tr.marked td { background: var(--mark); font-weight: 600; }
+.summary td:first-child { color: var(--muted); }
+.charts { display: grid; gap: 1.75rem 1.5rem; margin: 1rem 0 1.5rem; }
+.charts.wide { grid-template-columns: repeat(auto-fill, minmax(min(100%, 24rem), 1fr)); }
+.charts.narrow { grid-template-columns: repeat(auto-fill, minmax(min(100%, 17.5rem), 1fr)); }
+.chart { margin: 0; min-width: 0; break-inside: avoid; }
+.chart svg { display: block; width: 100%; height: auto; } .chart svg * { stroke-linejoin: round; }
+.chart svg text { font-family: inherit !important; }
+.legend span { display: inline-block; margin-right: 1.2rem; } .legend i { font-style: normal; margin-right: .3rem; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .35rem 1.25rem; margin: .5rem 0; }
+dt { font-weight: 600; } dd { margin: 0; }
+@media (max-width: 34rem) { main { padding: 1.5rem 1rem 3rem; } h1 { font-size: 1.5rem; } .lead { font-size: 1.1rem; }
+  dl, .summary td { display: block; } .summary td:first-child { border: 0; padding-bottom: 0; } }
+@media print { body { font-size: 10pt; } main { max-width: none; padding: 0; } h2 { break-after: avoid; }
+  tr { break-inside: avoid; } .scroll { overflow: visible; } td.long { min-width: 8rem; } }
+"""
 
 
-def write_page(findings, path: Path) -> None:
-    path.write_text("x")
+def write_page(findings: Findings, path: Path) -> None:
+    """Write the page, whole or not at all."""
+    write_file(path, page(findings).encode("utf-8", "replace"))
+
+
+def page(findings: Findings) -> str:
+    """The page as HTML."""
+    sections = (_opening, _leaderboard, _best_configs, _learning, _hyperparameters, _cost, _members, _words)
+    title = escape(findings.title)
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<style>{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n"
+        + "\n".join(section(findings) for section in sections)
+        + "\n</main>\n</body>\n</html>\n"
+    )
+
+
+def headline(findings: Findings) -> str:
+    """What was found, in plain English and as HTML: the honest score first, then how the run ended."""
+    chosen, n_test = findings.chosen, findings.n_rows["test"]
+    model = f"the ensemble of {chosen['n_members']} models" if chosen["n_members"] > 1 else "the best single model"
+    honest = with_deviation(chosen["honest_score"], chosen["honest_deviation"])
+    test = f", and <b>{number(chosen['test_score'], 4)}</b> on the {n_test:,} test rows"
+    return (
+        f"On rows that nothing was chosen on, {model} scores {escape(findings.scoring)} <b>{honest}</b>"
+        + (test if math.isfinite(chosen["test_score"]) else "")
+        + f" (greater is better). {ENDINGS[findings.ended]}: {_count(len(findings.trials), 'trial')}, "
+        f"{_count(findings.epochs_trained, 'epoch')} of training, {duration(findings.seconds)}."
+    )
+
+
+def _opening(findings: Findings) -> str:
+    warnings = "".join(f"<li>{escape(sentence)}</li>" for sentence in findings.warnings)
+    heading = f"<b>{_count(len(findings.warnings), 'warning')}</b>"
+    box = f'<div class="warnings">{heading}<ul>{warnings}</ul></div>\n' if warnings else ""
+    summary = summary_table(findings)
+    values = summary["value"].mask(summary["item"] == "warnings", "see the box above" if warnings else "none")
+    rows = (
+        f'<tr><td class="text">{escape(item)}</td><td class="text long">{escape(value)}</td></tr>'
+        for item, value in zip(summary["item"], values, strict=True)
+    )
+    table = f'<table class="summary"><tbody>{"".join(rows)}</tbody></table>'
+    return f'<p class="lead">{headline(findings)}</p>\n{box}{table}'
+
+
+def _leaderboard(findings: Findings) -> str:
+    board = findings.leaderboard
+    honest = zip(board["honest_score"], board["honest_deviation"], strict=True)
+    columns = {
+        "ensemble": [f"{name}{' (chosen)' * chosen}" for name, chosen in board[["ensemble", "chosen"]].to_numpy()],
+        "models": [number(count) for count in board["n_members"]],
+        "honest score": [with_deviation(score, deviation) for score, deviation in honest],
+        "test score": numbers(board["test_score"]),
+        "value chosen on": numbers(board["valid_value"]),
+    }
+    sentence = (
+        "The honest score is the mean ± deviation over five rotations of making the whole choice on four fifths of the "
+        "selection rows and scoring it on the rest; the test rows were used for nothing else; the value chosen on is "
+        "the score on the validation rows, which flatters, for they also ranked the trials."
+    )
+    marked = np.flatnonzero(board["chosen"]).tolist()
+    return f"<h2>Leaderboard</h2>\n<p>{sentence}</p>\n{_table(columns, text=['ensemble'], marked=marked)}"
+
+
+def _best_configs(findings: Findings) -> str:
+    facts = figures.trial_facts(findings)
+    n_valued = int(facts["best_value"].notna().sum())
+    best = facts.head(min(N_BEST, n_valued))
+    columns = {
+        "trial": [str(trial) for trial in best.index],
+        "best value": numbers(best["best_value"]),
+        "at epoch": [f"{epoch:,}" for epoch in best["best_epoch"]],
+        "trained to": [f"{epochs:,}" for epochs in best["epochs"]],
+        "state": [STATES[state] for state in best["state"]],
+        **_config_columns(findings, best.index.tolist()),
+    }
+    fixed = escape(config_text(dict(findings.space.fixed)))
+    note = f"The {len(best)} best of {_count(n_valued, 'trial')} with a value, by the best value at the end of a rung."
+    note += f" Fixed in all of them: {fixed}." if fixed else ""
+    return f"<h2>Best configs</h2>\n<p>{note}</p>\n{_table(columns, text=['state'])}"
+
+
+def _learning(findings: Findings) -> str:
+    curves, best = figures.learning_curves(findings), figures.best_trial(findings)
+    notes = []
+    if len(curves.curves) < curves.n_trials:
+        notes.append(f"{len(curves.curves)} of {curves.n_trials:,} curves are drawn.")
+    if curves.n_outside:
+        notes.append(f"{_count(curves.n_outside, 'trial')} never came down to the part shown.")
+    n_rungs = len(figures.rung_labels(findings.plan))
+    charts = _chart("Validation loss of all trials", plots.draw_learning_curves(curves, n_rungs))
+    charts += _chart(f"The best trial, number {best.training.trial_number}", plots.draw_best_trial(best))
+    return (
+        "<h2>Learning curves by rung</h2>\n"
+        "<p>A line ends where its trial was cut; vertical lines are the ends of rungs. Training loss is measured with "
+        f"dropout on, validation loss with averaged weights. {' '.join(notes)}</p>\n"
+        f'{_legend(findings, {"━": (plots.ACCENT, "best trial")})}<div class="charts wide">{charts}</div>\n'
+        f"{_gap_table(findings)}{_diverged(findings)}"
+    )
+
+
+def _gap_table(findings: Findings) -> str:
+    gaps, history, trials = findings.gaps, findings.history, findings.trials
+    rungs = pd.MultiIndex.from_frame(gaps[["stage", "rung"]])
+    n_trained = history.groupby(["stage", "rung"])["trial_number"].nunique().reindex(rungs)
+    diverged = trials.loc[trials["outcome"] == "diverged", "number"]
+    last = history[history["trial_number"].isin(diverged)].groupby("trial_number")[["stage", "rung"]].max()
+    n_diverged = last.value_counts().reindex(rungs, fill_value=0)
+    columns = {
+        "stage": [str(stage + 1) for stage in gaps["stage"]],
+        "rung": [str(rung + 1) for rung in gaps["rung"]],
+        "epochs": [f"{epochs:,}" for epochs in gaps["epochs"]],
+        "trials": [f"{count:,}" for count in n_trained],
+        "training loss": numbers(gaps["train_loss"], 3),
+        "validation loss": numbers(gaps["valid_loss"], 3),
+        "gap": numbers(gaps["gap"], 3),
+        "overfitting": [f"{share:.0%}" for share in gaps["overfitting"]],
+        "diverged": [f"{share:.0%}" for share in n_diverged / n_trained],
+    }
+    if len(findings.plan) == 1:
+        del columns["stage"]
+    return (
+        '<p class="note">Medians over the trials at the end of each rung. Overfitting: the share whose validation loss '
+        f"has risen by a tenth above its lowest.</p>\n{_table(columns, most=len(gaps))}"
+    )
+
+
+def _diverged(findings: Findings) -> str:
+    trials = findings.trials
+    diverged = trials[trials["outcome"] == "diverged"]
+    if diverged.empty:
+        return ""
+    advice = diverged.get("user_attrs_advice", pd.Series("", index=diverged.index)).fillna("")
+    columns = {"trial": [str(trial) for trial in diverged["number"]], "what happened": advice.tolist()}
+    return f"<h3>{_count(len(diverged), 'trial')} diverged</h3>\n{_table(columns, long=['what happened'])}"
+
+
+def _hyperparameters(findings: Findings) -> str:
+    panels, decisions = figures.panels(findings), findings.decisions
+    heading = "<h2>Score against each hyperparameter</h2>\n"
+    if not panels:
+        return f"{heading}<p>Nothing was searched: every hyperparameter was fixed.</p>"
+    n_rungs = len(figures.rung_labels(findings.plan))
+    # four panels look better two by two than as three and one
+    layout, width = ("wide", plots.WIDE) if len(panels) in (1, 2, 4) else ("narrow", plots.NARROW)
+    charts = "".join(
+        _chart(panel.name, plots.draw_panel(panel, n_rungs, findings.scoring, width), panel.verdict) for panel in panels
+    )
+    n_below, n_failed = (max(counts) for counts in zip(*((p.n_below, len(p.failed)) for p in panels), strict=True))
+    marks = {"●": (plots.ACCENT, "best trial")}
+    marks |= {"▼": (plots.MUTED, f"below the axis ({n_below:,})")} if n_below else {}
+    marks |= {"×": (plots.MUTED, f"without a value ({n_failed:,})")} if n_failed else {}
+    crowded = np.flatnonzero(decisions["verdict"].isin([EDGE, NATURAL_BOUND])).tolist()
+    columns = {"verdict": decisions["verdict"].tolist(), "finding": decisions["sentence"].tolist()}
+    table = _table(columns, text=["verdict"], long=["finding"], marked=crowded, most=len(decisions))
+    return (
+        f"{heading}<p>Each dot is a trial at its best value; higher (or further right) is better. Lines mark the ends "
+        "of a range, shades its outer tenths: orange where the best trials crowd, so that better ones may lie beyond. "
+        f'Bars are medians.</p>\n{_legend(findings, marks)}<div class="charts {layout}">{charts}</div>\n'
+        + (table if len(decisions) else "")
+    )
+
+
+def _cost(findings: Findings) -> str:
+    trained, without = findings.epochs_trained, findings.epochs_without_halving
+    timed = trained > 0 and math.isfinite(findings.seconds)
+    pace = f", {number(1000 * findings.seconds / trained)} ms each" if timed else ""
+    sentence = (
+        f"{_count(trained, 'epoch')} of training in {duration(findings.seconds)}{pace}. Training every trial that has "
+        f"ended to the last rung takes {without:,}: halving saved {1 - trained / max(without, 1):.0%}."
+    )
+    rungs = figures.rung_costs(findings)
+    labels = [rung.label for rung in rungs]
+    charts = _chart("Trials in each rung", plots.draw_bars(labels, [rung.n_trials for rung in rungs], "Trials"))
+    charts += _chart("Epochs over all trials", plots.draw_bars(labels, [rung.n_epochs for rung in rungs], "Epochs"))
+    # what is not as it should be comes first: the list may be cut
+    chance = findings.chance.sort_values("verdict", key=lambda verdicts: verdicts == "as it should be", kind="stable")
+    columns = {
+        "hidden layers": chance["hidden_layer_sizes"].tolist(),
+        "untrained loss": numbers(chance["initial_loss"], 3),
+        "loss at chance": numbers(chance["chance_loss"], 3),
+        "ratio": numbers(chance["ratio"], 3),
+        "verdict": chance["verdict"].tolist(),
+    }
+    return (
+        f'<h2>What the search cost</h2>\n<p>{sentence}</p>\n<div class="charts wide">{charts}</div>\n'
+        '<p class="note">Before the first epoch a network should know nothing: its loss should be that of chance.</p>\n'
+        f"{_table(columns, text=['hidden layers', 'verdict'])}"
+    )
+
+
+def _members(findings: Findings) -> str:
+    chosen = str(findings.chosen["ensemble"])
+    members = findings.members[findings.members["ensemble"] == chosen]
+    columns = {
+        "trial": [str(trial) for trial in members["trial_number"]],
+        "share of the vote": [f"{share:.1%}" for share in members["weight"]],
+        "value": numbers(members["valid_value"]),
+        "at epoch": [f"{epoch:,}" for epoch in members["epoch"]],
+        "weights": members["weights"].tolist(),
+        **_config_columns(findings, members["trial_number"].tolist()),
+    }
+    return (
+        f"<h2>Members of the chosen ensemble</h2>\n<p>{escape(chosen)}: {_count(len(members), 'model')}.</p>\n"
+        f"{_table(columns, text=['weights'], most=len(members))}"
+    )
+
+
+def _words(findings: Findings) -> str:
+    rows = findings.n_rows
+    meanings = {
+        "value": f"{findings.scoring} on the {rows['valid']:,} validation rows, with averaged weights; greater is "
+        "better. It ranks the trials, so the best value is too good to be true.",
+        "honest score": f"from the {rows['select']:,} selection rows, which rank no trial: the ensemble is chosen on "
+        "four fifths of them and scored on the rest, five times over.",
+        "test score": f"from {rows['test']:,} rows that were used for nothing else.",
+        "rung": "a number of epochs after which only the best third of the trials go on; the others are cut.",
+        "gap": "validation loss − training loss.",
+        "weights": "raw: as the last step left them; ema: their moving average over the steps.",
+        "edge": "more of the best trials lie in the outer tenth of a range than chance would put there.",
+    }
+    listed = "".join(f"<dt>{escape(word)}</dt><dd>{escape(meaning)}</dd>" for word, meaning in meanings.items())
+    return f"<footer><h2>Words</h2><dl>{listed}</dl></footer>"
+
+
+def _legend(findings: Findings, marks: Mapping[str, tuple[str, str]]) -> str:
+    """What the colours of the rungs mean, and other `marks`: sign → (colour, meaning)."""
+    labels = figures.rung_labels(findings.plan)
+    colours = plots.rung_colours(len(labels))
+    signs = [("●", colour, f"ended in {label}") for colour, label in zip(colours, labels, strict=True)]
+    signs += [(sign, colour, meaning) for sign, (colour, meaning) in marks.items()]
+    spans = (f'<span><i style="color:{colour}">{sign}</i>{escape(meaning)}</span>' for sign, colour, meaning in signs)
+    return f'<p class="legend">{"".join(spans)}</p>\n'
+
+
+def _chart(title: str, svg: str, remark: str = "") -> str:
+    tail = f" <em>{escape(remark)}</em>" if remark else ""
+    return f'<figure class="chart"><h3>{escape(title)}{tail}</h3>{svg}</figure>'
+
+
+def _table(
+    columns: Mapping[str, Sequence[str]], text: Collection[str] = (), long: Collection[str] = (),
+    marked: Collection[int] = (), most: int = MOST_ROWS,
+) -> str:  # fmt: skip
+    """A table as HTML: heading → cells; numbers stand right, `text` left, and only `long` text may wrap."""
+    kinds = [' class="text long"' if name in long else ' class="text"' if name in text else "" for name in columns]
+
+    def row(tag: str, cells: Sequence[str], mark: str = "") -> str:
+        inside = (f"<{tag}{kind}>{escape(cell)}</{tag}>" for kind, cell in zip(kinds, cells, strict=True))
+        return f"<tr{mark}>{''.join(inside)}</tr>"
+
+    rows = list(zip(*columns.values(), strict=True))
+    marks = (' class="marked"' if position in marked else "" for position in range(most))
+    body = "\n".join(row("td", cells, mark) for cells, mark in zip(rows, marks, strict=False))
+    more = f'<p class="note">… and {len(rows) - most:,} more.</p>' if len(rows) > most else ""
+    head = row("th", list(columns))
+    return f'<div class="scroll"><table><thead>{head}</thead>\n<tbody>{body}</tbody></table>{more}</div>\n'
+
+
+def _config_columns(findings: Findings, numbered: Sequence[int]) -> dict[str, list[str]]:
+    """The searched hyperparameters of these trials: name → cells."""
+    trials = findings.trials.set_index("number").loc[list(numbered)]
+    missing = pd.Series(math.nan, index=trials.index)
+    return {
+        name: [_cell(value) for value in trials.get(f"params_{name}", missing).tolist()]
+        for name in findings.space.distributions
+    }
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    return number(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

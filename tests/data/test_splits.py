@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpsearch.data.splits import MOST_BINS, deal, generator, rotations, split_rows, strata
+from hpsearch.data.splits import HELD_SHARE, MOST_BINS, deal, generator, rotations, split_rows, strata
 
 strata_lists = st.lists(st.integers(0, 6), min_size=1, max_size=200).map(np.array)
 seeds = st.integers(0, 2**64 - 1)
@@ -59,7 +59,7 @@ def test_row_sets_are_a_partition(values, test_size, n_appended, seed):
     assert 0 <= len(rows.valid) - len(rows.select) <= 1 and len(rows.select) > 0
     if test_size is None:
         assert rows.test.tolist() == list(range(len(classes), len(classes) + appended))
-        assert len(rows.valid) + len(rows.select) == int(0.3 * len(classes))
+        assert len(rows.valid) + len(rows.select) == int(HELD_SHARE * len(classes))
     else:
         assert len(rows.test) == min(max(1, round(test_size * len(classes))), len(classes) // 2)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import threadpoolctl
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import hpsearch.mlp
@@ -204,12 +204,8 @@ def test_kernels_work_where_no_folder_is_writable(installed):
     try:
         shown = run_installed(
             installed, XDG_CACHE_HOME=nowhere, HOME=nowhere, TMPDIR=nowhere, NUMBA_CACHE_DIR=nowhere,
-            PYTHONDONTWRITEBYTECODE="1", HPSEARCH_TEST_CWD="1",
+            PYTHONDONTWRITEBYTECODE="1",
         )  # fmt: skip
         assert shown == "None" or Path(shown).is_relative_to("/tmp") or Path(shown).is_relative_to("/var/tmp")
     finally:
         (package / "__pycache__").unlink()
-
-
-settings.register_profile("kernels", deadline=None)
-settings.load_profile("kernels")

@@ -1,0 +1,5 @@
+"""`python -m hpsearch` is `hpsearch`."""
+
+from hpsearch.cli import main
+
+main(prog_name="hpsearch")

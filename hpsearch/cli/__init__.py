@@ -1,0 +1,60 @@
+"""The command line: one file per verb, loaded when it is called, so that `hpsearch --help` is quick.
+
+What verbs share: `study_file` reads and checks study.toml, `question` and `kept` open what it names, `ending` turns
+whatever ends a command into an exit code, `show` prints.
+"""
+
+from importlib import import_module
+
+import click
+
+from hpsearch import __version__
+from hpsearch.cli.ending import exit_codes
+
+VERBS = {
+    "run": "Carry out a study, or continue it.",
+    "validate": "Check a study file against its data; nothing is run or written.",
+    "status": "Say how far a study is, also while it runs.",
+    "report": "Write tables and page again from what is kept; nothing is trained.",
+    "predict": "Predict the rows of a table with the model of a study.",
+}
+
+
+class Verbs(click.Group):
+    """A group whose commands are the modules of this package named in `VERBS`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = getattr(import_module(f"hpsearch.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        # click would load every verb to ask it for its first line
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+    def invoke(self, ctx: click.Context) -> object:
+        with exit_codes():
+            return super().invoke(ctx)
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="hpsearch")
+def main() -> None:
+    """Hyperparameter search and ensembling of neural networks for tables.
+
+    A STUDY is a folder with a file study.toml; what comes of it lies in its folder out/.
+
+    \b
+    Example:
+        hpsearch run studies/digits
+
+    \b
+    Exit codes: 0 done; 1 internal error; 2 bad study file or data; 3 --fail-on;
+    4 every trial failed; 75 another run holds the study; 130 and 143 stopped by
+    Ctrl-C and SIGTERM.
+    """

@@ -1,0 +1,76 @@
+"""`hpsearch predict`: new rows through the model of a study."""
+
+from pathlib import Path
+
+import click
+import pandas as pd
+
+from hpsearch.cli.ending import Refused, refusing
+from hpsearch.cli.study_file import read_study_file
+from hpsearch.data.table import read_table
+from hpsearch.ensemble.ensemble import Ensemble, load
+from hpsearch.record.folder import MANIFEST
+from hpsearch.record.tables import write_csv
+
+
+@click.command()
+@click.argument("study", type=click.Path(path_type=Path))
+@click.argument("table", type=click.Path(path_type=Path))
+@click.option("--output", "-o", default="-", metavar="FILE.csv", help="Where to; standard output by default.")
+def predict(study: Path, table: Path, output: str) -> None:
+    """Predict the rows of a table with the model of a study.
+
+    TABLE is a .csv, .csv.gz or .parquet file with the columns of the study's table; the target may be among them and
+    is not looked at. The output is CSV, in the order of the rows: `prediction` and, for classes, their probabilities,
+    `probability_<label>`. STUDY may also be a model folder.
+
+    \b
+    Example:
+        hpsearch predict studies/wine_csv new.csv --output predictions.csv
+    """
+    path = _checked_output(output, table)
+    folder = _model_folder(study)
+    with refusing(folder):
+        ensemble = load(folder)
+    with refusing(f"cannot predict {table}"):
+        predictions = predicted(ensemble, read_table(table).drop(columns=ensemble.target.name, errors="ignore"))
+    if path is None:
+        click.echo(predictions.to_csv(index=False), nl=False)
+    else:
+        write_csv(predictions, path)
+
+
+def predicted(ensemble: Ensemble, table: pd.DataFrame) -> pd.DataFrame:
+    """One row per row of the table: `prediction` and, for classes, `probability_<label>` for each.
+
+    Raises:
+        ValueError: for a column that is missing, added or of another type.
+    """
+    if ensemble.target.classes is None:
+        return pd.DataFrame({"prediction": ensemble.predict(table)})
+    probabilities = ensemble.predict_proba(table)
+    names = [f"probability_{label}" for label in ensemble.classes_.tolist()]
+    columns = {"prediction": ensemble.target.decode(probabilities)}
+    return pd.DataFrame(columns | dict(zip(names, probabilities.T, strict=True)))
+
+
+def _checked_output(output: str, table: Path) -> Path | None:
+    """Where to write, None for standard output."""
+    if output == "-":
+        return None
+    path = Path(output)
+    if path.suffix != ".csv":
+        raise Refused(f"--output {output}: the name must end in .csv, for CSV is what is written")
+    if path.exists() and table.exists() and path.samefile(table):
+        raise Refused(f"--output {output} is the table to predict, and it is not overwritten")
+    return path
+
+
+def _model_folder(study: Path) -> Path:
+    """The model folder of a study, or the one that was given itself."""
+    if (study / MANIFEST).is_file():
+        return study
+    folder = read_study_file(study).model
+    if not folder.exists():
+        raise Refused(f"{folder}: there is no model yet; `hpsearch run {study}` makes it")
+    return folder

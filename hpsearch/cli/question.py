@@ -1,0 +1,55 @@
+"""The question of a study file: its table read and its space understood, checked against each other."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pandas as pd
+
+from hpsearch.cli.ending import Refused, refusing
+from hpsearch.cli.study_file import Data, StudyFile
+from hpsearch.data.columns import did_you_mean
+from hpsearch.data.table import read_source
+from hpsearch.space.space import entries_from_json
+from hpsearch.study import Study
+
+
+def checked_study(file: StudyFile) -> Study:
+    """The study that a file asks for; reads its table, and writes nothing.
+
+    Raises:
+        Refused: for the first thing that is wrong.
+    """
+    with refusing(f"{file.path}: [space]"):
+        space = entries_from_json(file.space)
+    with refusing(f"{file.path}: [data] source = {file.data.source!r}"):
+        table = read_source(file.data.source, base=file.path.parent)
+    _check_columns(file, table)
+    weights = None if file.data.sample_weight is None else table.pop(file.data.sample_weight)
+    with refusing(file.path), _named_as_in_file(file.data):
+        return Study.of(
+            table, file.data.target, title=file.title, space=space, max_epochs=file.search.max_epochs,
+            random_state=file.search.random_state, scoring=file.search.scoring, task=file.data.task,
+            categorical=file.data.categorical, sample_weight=weights, test_size=file.data.test_size,
+        )  # fmt: skip
+
+
+def _check_columns(file: StudyFile, table: pd.DataFrame) -> None:
+    names = list(table.columns)
+    asked = [("target", file.data.target), ("sample_weight", file.data.sample_weight)]
+    asked += [("categorical", name) for name in file.data.categorical]
+    for key, name in asked:
+        if name is not None and name not in names:
+            hint = did_you_mean(name, names)
+            raise Refused(f"{file.path}: [data] {key} names {name!r}, which is no column of {file.data.source}{hint}")
+
+
+@contextmanager
+def _named_as_in_file(data: Data) -> Iterator[None]:
+    """Where an error of the library speaks of X or y, add what that is in the study file."""
+    meanings = {"X": f"X is the table {data.source}", "y": f"y is its column {data.target!r}"}
+    try:
+        yield
+    except ValueError as error:
+        told = [meaning for name, meaning in meanings.items() if re.search(rf"\b{name}\b", str(error))]
+        raise ValueError(f"{error} ({', '.join(told)})" if told else str(error)) from error

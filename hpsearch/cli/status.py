@@ -1,0 +1,75 @@
+"""`hpsearch status`: how far a study is."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import click
+
+from hpsearch.cli.kept import epochs_kept, holder, reading
+from hpsearch.cli.show import show_items, show_table
+from hpsearch.cli.study_file import STUDY, read_study_file
+from hpsearch.orchestrator.plan import Plan
+from hpsearch.record.checkpoints import FolderCheckpoints
+from hpsearch.record.trials import IDENTITY, StudyRecord
+
+
+@click.command()
+@STUDY
+def status(study: Path) -> None:
+    """Say how far a study is, also while it runs.
+
+    Takes no lock and reads no data. A trial counts for a rung as soon as its checkpoint is written; values are known
+    when the rung ends.
+
+    \b
+    Example:
+        hpsearch status studies/digits
+    """
+    file = read_study_file(study)
+    with reading(file) as record:
+        if record is None:
+            show_items({"study": file.name, "state": "not begun"})
+            return
+        plan, folder = Plan.from_json(record.plan or []), cast(FolderCheckpoints, record.checkpoints).path
+        show_items(_items(file.name, plan, record, holder(folder / "lock")))
+        show_table(["stage", "rung", "epochs", "trials done", "of"], _rungs(plan, epochs_kept(folder)))
+
+
+def _items(name: str, plan: Plan, record: StudyRecord, run: str | None) -> dict[str, str]:
+    """The study in a few lines; `run` is what the run that holds the lock says of itself."""
+    trials = record.study.get_trials(deepcopy=False)
+    counts = Counter(trial.state.name.lower() for trial in trials)
+    is_over = len(trials) == plan.n_trials and "running" not in counts
+    ended = "finished" if is_over else "not finished, and no run is at it; `hpsearch run` continues it"
+    counted = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
+    return {
+        "study": name,
+        "state": f"running: {run}" if run else ended,
+        "trials": f"{len(trials)} of {plan.n_trials} drawn ({counted})",
+        "best value so far": _best(record),
+    }
+
+
+def _best(record: StudyRecord) -> str:
+    values = {
+        trial.number: max(trial.intermediate_values.values())
+        for trial in record.study.get_trials(deepcopy=False)
+        if trial.intermediate_values
+    }
+    if not values:
+        return "none yet, the first rung has not ended"
+    best = max(values, key=lambda number: values[number])
+    scoring = record.study.user_attrs[IDENTITY]["scoring"]
+    return f"{values[best]:.5g}, trial {best} ({scoring} on the validation rows, which it was chosen on)"
+
+
+def _rungs(plan: Plan, kept: dict[int, set[int]]) -> Iterator[tuple[object, ...]]:
+    """One row per rung: how many of its trials have come to its end. Those that failed do not reach later rungs."""
+    for number, stage in enumerate(plan.stages):
+        first, due = plan.first_trial(number), stage.n_trials
+        for position, rung in enumerate(stage.rungs):
+            done = sum(rung.epochs in kept.get(trial, ()) for trial in range(first, first + stage.n_trials))
+            yield f"{number + 1}/{len(plan.stages)}", f"{position + 1}/{len(stage.rungs)}", rung.epochs, done, due
+            due = rung.keep

@@ -1,0 +1,82 @@
+"""`hpsearch validate`: is a study file sound, and what would a run do?"""
+
+from pathlib import Path
+
+import click
+
+from hpsearch.cli.ending import refusing
+from hpsearch.cli.kept import reading
+from hpsearch.cli.question import checked_study
+from hpsearch.cli.show import show_items, show_table, show_warnings
+from hpsearch.cli.study_file import STUDY, read_study_file
+from hpsearch.data.columns import Dropped, listed
+from hpsearch.data.dataset import Dataset
+from hpsearch.orchestrator.plan import Plan
+from hpsearch.space.conversion import to_json
+from hpsearch.space.space import SearchSpace
+
+
+@click.command()
+@STUDY
+def validate(study: Path) -> None:
+    """Check a study file against its data; nothing is run or written.
+
+    What was found in the data, the space and the plan is shown. A study that was begun must still be the same.
+
+    \b
+    Example:
+        hpsearch validate studies/digits
+    """
+    file = read_study_file(study)
+    asked = checked_study(file)
+    with reading(file) as record, refusing(file.path):
+        plan = asked.planned(record, file.search.n_trials)
+        state = "not begun" if record is None else "begun, and a run continues it"
+    show_items({"study": f"{file.name}, {state}", **_found(asked.dataset), "score": asked.problem.scorer.name})
+    show_table(["hyperparameter", "searched in"], _ranges(asked.problem.space))
+    show_table(["stage", "rung", "trials", "epochs"], _rungs(plan))
+    show_warnings(asked.dataset.warnings)
+
+
+def _found(dataset: Dataset) -> dict[str, str]:
+    """What was found in the data."""
+    rows, encoding, target = dataset.rows, dataset.encoding, dataset.target
+    parts = {part: len(getattr(rows, part)) for part in ("train", "valid", "select", "test")}
+    dropped = [column for column in encoding.columns if isinstance(column, Dropped)]
+    classes = "" if target.classes is None else f", {len(target.classes)} classes: {listed(target.classes.tolist())}"
+    found = {
+        "task": f"{target.task}, target {target.name!r}{classes}",
+        "rows": f"{len(dataset.y)}: " + ", ".join(f"{count} {part}" for part, count in parts.items()),
+        "numeric columns": _counted([column.name for column in encoding.numeric]),
+        "categorical columns": _counted([column.name for column in encoding.categorical]),
+        "dropped columns": _counted([f"{column.name} ({column.reason})" for column in dropped]),
+        "inputs": str(dataset.n_inputs),
+    }
+    return found
+
+
+def _counted(names: list[str]) -> str:
+    return f"{len(names)}: {listed(names, str)}" if names else "0"
+
+
+def _ranges(space: SearchSpace) -> list[tuple[str, str]]:
+    """One row per hyperparameter, in the words of a study file."""
+    rows = []
+    for name, entry in space.entries.items():
+        record = to_json(entry)
+        if isinstance(record, dict):
+            settings = [f"{key} = {value}" for key, value in record.items() if key not in ("distribution", "natural")]
+            rows.append((name, f"{record['distribution']}: {', '.join(settings)}"))
+        else:
+            rows.append((name, f"fixed: {record}"))
+    return rows
+
+
+def _rungs(plan: Plan) -> list[tuple[object, ...]]:
+    rows: list[tuple[object, ...]] = []
+    for number, stage in enumerate(plan.stages):
+        due = stage.n_trials
+        for position, rung in enumerate(stage.rungs):
+            rows.append((f"{number + 1}/{len(plan.stages)}", f"{position + 1}/{len(stage.rungs)}", due, rung.epochs))
+            due = rung.keep
+    return rows

@@ -1,0 +1,342 @@
+"""Drawing: each function turns a record of `figures.py` into an inline SVG. The only door to matplotlib.
+
+The same record gives the same bytes: a fixed salt for the ids, no dates, matplotlib's own defaults whatever the user's
+settings are. Text stays text, and takes the font of the page.
+"""
+
+import io
+import math
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from html import escape
+
+import matplotlib.style
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, to_hex
+from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, get_font
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from numpy.typing import NDArray
+
+from hpsearch.report.figures import BestTrial, Curve, LearningCurves, Panel
+from hpsearch.report.findings import number
+
+Floats = NDArray[np.float64]
+
+INK, MUTED, FAINT, HAIR = "#1f2933", "#66727f", "#eef1f4", "#d5dbe1"
+ACCENT, WASH = "#d1590a", "#fbe3cf"
+RUNGS = LinearSegmentedColormap.from_list("rungs", ["#b9c6d3", "#5a9bd4", "#0b3c6f"])
+"""Pale for the trials that were cut first, dark for those that got furthest: it reads in grey and colour-blind too."""
+
+WIDE, NARROW, HEIGHT = 4.7, 3.1, 3.1
+"""Inches; at 96 pixels to the inch two wide figures or three narrow ones stand side by side."""
+
+MOST_MARKERS = 300
+"""A panel has so many markers at most: eight panels of a thousand would weigh a megabyte."""
+
+LONGEST_LABEL = 22
+
+STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "hpsearch",
+    "text.parse_math": False,
+    "font.size": 8.5,
+    "axes.edgecolor": HAIR,
+    "axes.labelcolor": MUTED,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.unicode_minus": True,
+    "grid.color": FAINT,
+    "text.color": INK,
+    "xtick.color": HAIR,
+    "ytick.color": HAIR,
+    "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": MUTED,
+    "legend.frameon": False,
+    "savefig.transparent": True,
+}
+
+# Settings of matplotlib are global while a figure is drawn: ours must not meet in two threads.
+_drawing = threading.Lock()
+
+
+@contextmanager
+def _house_style() -> Iterator[None]:
+    with _drawing, matplotlib.style.context(STYLE, after_reset=True):
+        yield
+
+
+def rung_colours(n_rungs: int) -> list[str]:
+    """One colour per rung, from pale to dark; a single rung is dark."""
+    return [to_hex(RUNGS(rung / (n_rungs - 1) if n_rungs > 1 else 1.0)) for rung in range(n_rungs)]
+
+
+@_house_style()
+def draw_learning_curves(record: LearningCurves, n_rungs: int) -> str:
+    """Validation loss against epoch, one line per trial: pale if cut early, dark if it got far, orange if best."""
+    figure, axes = _figure(WIDE)
+    colours = rung_colours(n_rungs)
+    for curve in record.curves[:-1]:
+        far = curve.rung == n_rungs - 1
+        _line(axes, curve, colours[curve.rung], 1.1 if far else 0.8)
+    for curve in record.curves[-1:]:
+        _line(axes, curve, ACCENT, 1.8)
+    _epoch_axis(axes, record.rung_ends, record.curves)
+    if _loss_axis(axes, record) and record.axis and record.axis.low < record.chance < record.axis.high:
+        axes.axhline(record.chance, color=MUTED, linewidth=0.8, linestyle=(0, (2, 2)))
+        axes.annotate("at chance", (1, record.chance), (-2, 2), ("axes fraction", "data"), textcoords="offset points",
+                      ha="right", va="bottom", color=MUTED, fontsize=7.5)  # fmt: skip
+    return _svg(figure, "Validation loss against epochs, one line per trial")
+
+
+@_house_style()
+def draw_best_trial(record: BestTrial) -> str:
+    """Training and validation loss of the best trial; a dot where its value was best."""
+    figure, axes = _figure(WIDE)
+    _line(axes, record.training, MUTED, 1.4, "training")
+    _line(axes, record.validation, ACCENT, 1.8, "validation")
+    best = record.validation.epochs == record.best_epoch
+    axes.plot(record.validation.epochs[best], record.validation.losses[best], "o", color=ACCENT, markersize=6,
+              markeredgecolor="white", label=f"best after {record.best_epoch} epochs", linestyle="none")  # fmt: skip
+    _epoch_axis(axes, record.rung_ends, (record.training, record.validation))
+    _loss_axis(axes, record)
+    axes.legend(loc="best", fontsize=8, labelcolor=MUTED, handlelength=1.4)
+    return _svg(figure, "Training and validation loss of the best trial against epochs")
+
+
+@_house_style()
+def draw_panel(record: Panel, n_rungs: int, score: str, width: float = NARROW) -> str:
+    """Best values against one hyperparameter; see `Panel`. Many choices make the figure taller."""
+    figure, axes = _figure(width, max(HEIGHT, 1.0 + 0.26 * len(record.ticks)))
+    if record.axis is None or len(record.positions) + len(record.failed) == 0:
+        _say(axes, "no trial had it" if record.axis else "no trial has a value")
+    elif record.is_choice:
+        _draw_choices(axes, record, n_rungs, score)
+    else:
+        _draw_numbers(axes, record, n_rungs, score)
+    return _svg(figure, f"Score against {record.name}")
+
+
+def _draw_numbers(axes: Axes, record: Panel, n_rungs: int, score: str) -> None:
+    """Value upwards, the range from left to right between its two edges."""
+    for shade in record.shades:
+        axes.axvspan(shade.low, shade.high, color=WASH if shade.crowded else FAINT, linewidth=0, zorder=0)
+    for edge in (0, 1):
+        axes.axvline(edge, color=MUTED, linewidth=0.8)
+    ladder = _Ladder.of(record)
+    _dots(axes, record.positions, ladder.place(record.values), record, n_rungs)
+    _markers(axes, record.failed, np.full(len(record.failed), ladder.failed), "x", MUTED)
+    axes.axhline(ladder.low, color=HAIR, linewidth=0.8)
+    axes.set_ylim(ladder.bottom, ladder.top)
+    axes.set_yticks(ladder.ticks, ladder.labels)
+    axes.set_xlim(-0.04, 1.04)
+    axes.set_xticks([tick for tick, _ in record.ticks], [label for _, label in record.ticks])
+    axes.grid(axis="x", visible=False)
+    axes.set_ylabel(score)
+
+
+def _draw_choices(axes: Axes, record: Panel, n_rungs: int, score: str) -> None:
+    """One strip per choice, value to the right; a bar at the median."""
+    ladder = _Ladder.of(record)
+    _dots(axes, ladder.place(record.values), record.positions, record, n_rungs)
+    _markers(axes, np.full(len(record.failed), ladder.failed), record.failed, "x", MUTED)
+    reach = 0.36 / len(record.ticks)
+    middles = np.array([tick for tick, _ in record.ticks])
+    axes.vlines(ladder.place(np.array(record.medians)), middles - reach, middles + reach, color=INK, linewidth=1.2)
+    axes.axvline(ladder.low, color=HAIR, linewidth=0.8)
+    axes.set_xlim(ladder.bottom, ladder.top)
+    axes.set_xticks(ladder.ticks[::2], ladder.labels[::2])
+    axes.set_ylim(1, 0)
+    axes.set_yticks(middles, [_drawable(label) for _, label in record.ticks])
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel(score)
+
+
+@dataclass(frozen=True)
+class _Ladder:
+    """An axis of values with rungs below it: for trials `below` its low end, and for those that `failed`."""
+
+    low: float
+    high: float
+    has_below: bool
+    has_failed: bool
+
+    @classmethod
+    def of(cls, record: Panel) -> "_Ladder":
+        assert record.axis is not None
+        return cls(record.axis.low, record.axis.high, record.n_below > 0, len(record.failed) > 0)
+
+    @property
+    def below(self) -> float:
+        return self.low - 0.09 * (self.high - self.low)
+
+    @property
+    def failed(self) -> float:
+        return (self.below if self.has_below else self.low) - 0.09 * (self.high - self.low)
+
+    @property
+    def bottom(self) -> float:
+        lowest = self.failed if self.has_failed else self.below if self.has_below else self.low
+        return lowest - 0.06 * (self.high - self.low)
+
+    @property
+    def top(self) -> float:
+        return self.high + 0.05 * (self.high - self.low)
+
+    @property
+    def ticks(self) -> list[float]:
+        ticks = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(self.low, self.high)
+        return [float(tick) for tick in ticks if self.low <= tick <= self.high]
+
+    @property
+    def labels(self) -> list[str]:
+        """As many decimals for each tick as their distance has."""
+        distance = min(np.diff(self.ticks), default=self.high - self.low)
+        decimals = max(0, -math.floor(math.log10(distance) + 1e-6))
+        return [f"{tick:,.{decimals}f}".replace("-", "−") for tick in self.ticks]
+
+    def place(self, values: Floats) -> Floats:
+        """The values, those beyond the low end on their rung."""
+        return np.where(values < self.low, self.below, values)
+
+
+def _dots(axes: Axes, x: Floats, y: Floats, record: Panel, n_rungs: int) -> None:
+    """One dot per trial in the colour of its rung, orange for the best; a triangle where its value is off the axis."""
+    assert record.axis is not None
+    inside = record.values >= record.axis.low
+    for rung, colour in enumerate(rung_colours(n_rungs)):
+        shown = inside & (record.rungs == rung)
+        if len(record.values) <= MOST_MARKERS:
+            _markers(axes, x[shown], y[shown], "o", colour)
+        else:
+            _specks(axes, x[shown], y[shown], colour)
+        below = ~inside & (record.rungs == rung)
+        _markers(axes, x[below], y[below], "v", colour)
+    if record.has_best:
+        _markers(axes, x[-1:], y[-1:], "o", ACCENT)
+
+
+def _markers(axes: Axes, x: Floats, y: Floats, marker: str, colour: str) -> None:
+    # evenly thinned where they would lie on top of each other anyway
+    step = 1 + len(x) // MOST_MARKERS
+    axes.plot(x[::step], y[::step], marker, color=colour, markersize=4.8 if marker == "o" else 4.2,
+              markeredgecolor=colour if marker == "x" else "white", markeredgewidth=0.9 if marker == "x" else 0.5,
+              zorder=3)  # fmt: skip
+
+
+def _specks(axes: Axes, x: Floats, y: Floats, colour: str) -> None:
+    """Small dots as one path of lines of no length with round ends: a tenth of the bytes of as many markers."""
+    path = Path(np.repeat(np.column_stack([x, y]), 2, axis=0), np.tile([Path.MOVETO, Path.LINETO], len(x)))
+    path.should_simplify = False
+    axes.add_patch(PathPatch(path, edgecolor=colour, facecolor="none", linewidth=3, capstyle="round", zorder=3))
+
+
+@_house_style()
+def draw_bars(labels: Sequence[str], counts: Sequence[int], what: str) -> str:
+    """One bar per rung, in its colour and with its number."""
+    figure, axes = _figure(WIDE, 0.3 + 0.34 * len(labels))
+    rows = np.arange(len(labels))
+    bars = axes.barh(rows, counts, color=rung_colours(len(labels)), height=0.62)
+    axes.bar_label(bars, [number(count, 9) for count in counts], padding=4, color=INK)
+    axes.set_xlim(0, 1.2 * max([1, *counts]))
+    axes.set_ylim(len(labels) - 0.5, -0.5)
+    axes.set_yticks(rows, labels)
+    axes.xaxis.set_major_locator(NullLocator())
+    axes.grid(visible=False)
+    axes.spines["bottom"].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    return _svg(figure, f"{what} of each rung")
+
+
+def _figure(width: float, height: float = HEIGHT) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _line(axes: Axes, curve: Curve, colour: str, width: float, label: str | None = None) -> None:
+    # a single epoch is no line
+    marker = "o" if len(curve.epochs) == 1 else None
+    axes.plot(curve.epochs, curve.losses, color=colour, linewidth=width, marker=marker, markersize=3, label=label)
+
+
+def _epoch_axis(axes: Axes, rung_ends: Sequence[int], curves: Sequence[Curve]) -> None:
+    """Logarithmic, as rungs are; a line and a label at the end of each rung."""
+    last = max([2, *rung_ends, *(int(curve.epochs.max()) for curve in curves if len(curve.epochs))])
+    axes.set_xscale("log")
+    axes.set_xlim(0.93, last * 1.07)
+    ticks: list[int] = []
+    for tick in sorted({1, *rung_ends}, reverse=True):
+        # of labels that would touch, the earlier one is left out
+        if not ticks or np.log(ticks[-1] / tick) > 0.08 * np.log(last):
+            ticks.append(tick)
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.grid(axis="x", visible=False)
+    for end in rung_ends:
+        axes.axvline(end, color=HAIR, linewidth=0.8, zorder=0)
+    axes.set_xlabel("epochs")
+
+
+def _loss_axis(axes: Axes, record: LearningCurves | BestTrial) -> bool:
+    """Logarithmic; False, and a word about it, where there is nothing to show."""
+    if record.axis is None:
+        _say(axes, "no finite loss")
+        return False
+    room = (record.axis.high / record.axis.low) ** 0.04
+    axes.set_yscale("log")
+    axes.set_ylim(record.axis.low / room, record.axis.high * room)
+    many_decades = record.axis.high > 100 * record.axis.low
+    axes.yaxis.set_major_locator(LogLocator(subs=(1,) if many_decades else (1, 2, 5)))
+    axes.yaxis.set_major_formatter(_plain)
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.set_ylabel("loss")
+    return True
+
+
+def _say(axes: Axes, sentence: str) -> None:
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, sentence, transform=axes.transAxes, ha="center", color=MUTED)
+
+
+_plain = FuncFormatter(lambda value, _: number(value, 4))
+
+
+def _drawable(text: str) -> str:
+    """The text on one line, cut to fit, with a box for what matplotlib's font lacks (it would warn)."""
+    line = " ".join(text.split())
+    cut = line if len(line) <= LONGEST_LABEL else line[: LONGEST_LABEL - 1] + "…"
+    return "".join(character if ord(character) in _characters() else "□" for character in cut)
+
+
+@lru_cache(maxsize=1)
+def _characters() -> frozenset[int]:
+    return frozenset(get_font(findfont("DejaVu Sans")).get_charmap())
+
+
+def _svg(figure: Figure, label: str) -> str:
+    """The figure as an SVG element that fits any width up to its own."""
+    buffer = io.StringIO()
+    nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    figure.savefig(buffer, format="svg", metadata=nothing)
+    text = buffer.getvalue()
+    body = text[text.index(">", text.index("<svg")) + 1 :]
+    body = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", body, flags=re.DOTALL)
+    # names of groups would repeat from figure to figure, and a hundredth of a point is enough
+    body = re.sub(r'<g id="[^"]*">', "<g>", body)
+    body = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+|\s*\n", r"\1", path[0]), body)
+    width, height = (72 * size for size in figure.get_size_inches())
+    return (
+        f'<svg role="img" aria-label="{escape(label)}" viewBox="0 0 {width:g} {height:g}" '
+        f'style="max-width:{width * 4 / 3:.0f}px" xmlns:xlink="http://www.w3.org/1999/xlink">{body.strip()}'
+    )

@@ -1,0 +1,132 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_array_equal
+
+import hpsearch
+from hpsearch.data.dataset import prepare
+from hpsearch.ensemble.ensemble import Ensemble
+from hpsearch.mlp.initialisers import initial_stack
+from hpsearch.orchestrator.learners import Network
+
+
+def table(n_rows=200):
+    generator = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "size": generator.standard_normal(n_rows),
+            "colour": generator.choice(["red", "green", "blue"], n_rows),
+            "age": np.where(generator.random(n_rows) < 0.1, np.nan, generator.integers(1, 90, n_rows)),
+        }
+    )
+
+
+def ensemble_for(y) -> Ensemble:
+    dataset = prepare(table(), y)
+    loss = "squared_error" if dataset.task == "regression" else "softmax_cross_entropy"
+    networks = []
+    for seed, hidden in enumerate([(8,), (8,), (5, 4)]):
+        sizes = (dataset.n_inputs, *hidden, dataset.n_outputs)
+        stack = initial_stack(sizes, ["he_normal"], np.array([seed], dtype=np.uint64))
+        networks.append(Network(sizes, loss, stack.weights[0]))
+    votes = np.array([0.5, 0.25, 0.25])
+    return Ensemble("top_models", dataset.encoding, dataset.target, tuple(networks), votes, {"honest_score": -0.5})
+
+
+TARGETS = {
+    "text": np.array(["yes", "no"] * 100),
+    "numbers": np.array([3, 1, 2, 1] * 50),
+    "booleans": np.array([True, False] * 100),
+    "regression": np.linspace(-50, 1000, 200),
+}
+
+
+@pytest.mark.parametrize("kind", TARGETS)
+def test_a_loaded_ensemble_predicts_bit_by_bit_what_the_saved_one_did(kind, tmp_path):
+    ensemble = ensemble_for(TARGETS[kind])
+    ensemble.save(tmp_path / "model")
+    loaded = hpsearch.load(tmp_path / "model")
+    X = table(300).sample(frac=1, random_state=0, axis=1)
+    assert_array_equal(loaded.predict(X), ensemble.predict(X))
+    assert loaded.predict(X).dtype == ensemble.predict(X).dtype
+    assert loaded.about == ensemble.about and loaded.name == ensemble.name
+    if kind != "regression":
+        assert_array_equal(loaded.predict_proba(X), ensemble.predict_proba(X))
+        assert set(loaded.predict(X)) <= set(TARGETS[kind])
+
+
+def test_probabilities_are_the_weighted_mean_of_the_members():
+    ensemble = ensemble_for(TARGETS["numbers"])
+    inputs = ensemble.encoding.encode(table())
+    expected = sum(vote * net.predict(inputs) for vote, net in zip(ensemble.votes, ensemble.networks, strict=True))
+    np.testing.assert_allclose(ensemble.predict_proba(table()), expected, rtol=1e-6)
+    assert_array_equal(ensemble.classes_, [1, 2, 3])
+    assert_array_equal(ensemble.predict(table()), ensemble.classes_[expected.argmax(axis=1)])
+
+
+def test_a_regression_ensemble_has_no_probabilities():
+    ensemble = ensemble_for(TARGETS["regression"])
+    assert not hasattr(ensemble, "predict_proba") and not hasattr(ensemble, "classes_")
+    assert ensemble.n_features_in_ == 3 and ensemble.feature_names_in_.tolist() == ["size", "colour", "age"]
+
+
+def test_saving_twice_gives_the_same_bytes(tmp_path):
+    ensemble = ensemble_for(TARGETS["text"])
+    for name in ("one", "two"):
+        ensemble.save(tmp_path / name)
+    for file in (tmp_path / "one").iterdir():
+        assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes()
+
+
+def test_every_changed_byte_is_noticed(tmp_path):
+    ensemble_for(TARGETS["text"]).save(tmp_path / "model")
+    generator = np.random.default_rng(0)
+    for file in sorted((tmp_path / "model").iterdir()):
+        whole = file.read_bytes()
+        for position in generator.integers(0, len(whole), 15):
+            file.write_bytes(whole[:position] + bytes([whole[position] ^ 4]) + whole[position + 1 :])
+            with pytest.raises(ValueError, match="model"):
+                hpsearch.load(tmp_path / "model")
+        file.write_bytes(whole)
+    hpsearch.load(tmp_path / "model")
+
+
+def test_other_folders_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="model"):
+        hpsearch.load(tmp_path / "model")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "todo.txt").write_text("buy milk")
+    with pytest.raises(ValueError, match="notes"):
+        hpsearch.load(tmp_path / "notes")
+    with pytest.raises(ValueError, match="notes"):
+        ensemble_for(TARGETS["text"]).save(tmp_path / "notes")
+    assert (tmp_path / "notes" / "todo.txt").read_text() == "buy milk"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda X: X.drop(columns="age"), "age"),
+        (lambda X: X.assign(extra=1), "extra"),
+        (lambda X: X.assign(age="old"), "age"),
+        (lambda X: X.assign(size=np.inf), "size"),
+    ],
+)
+def test_columns_that_do_not_fit_are_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        ensemble_for(TARGETS["text"]).predict(change(table()))
+
+
+def test_an_unseen_level_and_a_missing_cell_are_accepted():
+    X = table(5)
+    X.loc[0, "colour"] = "purple"
+    X.loc[1, "size"] = np.nan
+    assert np.isfinite(ensemble_for(TARGETS["text"]).predict_proba(X)).all()
+
+
+def test_the_document_is_readable(tmp_path):
+    ensemble_for(TARGETS["text"]).save(tmp_path / "model")
+    document = json.loads((tmp_path / "model" / "model.json").read_text())
+    assert document["target"]["classes"] and document["votes"] == [0.5, 0.25, 0.25]

@@ -1,0 +1,23 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpsearch.orchestrator.cohorts import Task, cohorts
+
+TASKS = st.lists(st.tuples(st.sampled_from(["a", "b", ("c", 1)]), st.floats(1, 100)), max_size=40).map(
+    lambda drawn: [Task(number, {}, 0, key, cost) for number, (key, cost) in enumerate(drawn)]
+)
+
+
+@given(TASKS, st.integers(1, 8))
+def test_cohorts_hold_every_task_once_in_company_of_its_key(tasks, n_workers):
+    pieces = cohorts(tasks, n_workers)
+    assert sorted(task.number for piece in pieces for task in piece) == [task.number for task in tasks]
+    assert all(len({task.key for task in piece}) == 1 for piece in pieces)
+
+
+@given(TASKS, st.integers(1, 8))
+def test_the_most_costly_cohort_comes_first_and_none_is_much_too_long(tasks, n_workers):
+    costs = [sum(task.cost for task in piece) for piece in cohorts(tasks, n_workers)]
+    assert costs == sorted(costs, reverse=True)
+    bound = sum(task.cost for task in tasks) / n_workers
+    assert all(cost <= max(bound, 100) for cost in costs)

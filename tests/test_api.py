@@ -1,0 +1,309 @@
+"""`search` as a user calls it: every argument, every kind of data, and every mistake at the door."""
+
+import warnings
+
+import numpy as np
+import optuna
+import pandas as pd
+import pytest
+from scipy.stats import loguniform, uniform
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
+from sklearn.metrics import accuracy_score, log_loss, r2_score
+
+import hpsearch
+from hpsearch import AllTrialsFailed, Choice, Integer, LogUniform, Uniform, search
+
+TINY = {"hidden_layer_sizes": Choice([(8,), (8, 8)]), "batch_size": 32}
+
+
+def quick(X, y, **arguments):
+    """A search of a second or less; the edges that so few trials sit on are not worth a warning here."""
+    settings = {"n_trials": 6, "max_epochs": 9, "n_jobs": 2, "verbose": 0, "space": TINY} | arguments
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Columns without use", UserWarning)
+        return search(X, y, **settings)
+
+
+@pytest.fixture(scope="module")
+def wine():
+    X, y = load_wine(return_X_y=True, as_frame=True)
+    return X, y
+
+
+@pytest.fixture(scope="module")
+def wine_result(wine):
+    return quick(*wine, test_size=0.25)
+
+
+def test_classes_are_found_far_better_than_by_chance():
+    X, y = load_digits(return_X_y=True)
+    result = quick(X[:1000], y[:1000], X_test=X[1000:], y_test=y[1000:], n_trials=9, max_epochs=27)
+    assert accuracy_score(y[1000:], result.ensemble.predict(X[1000:])) > 0.88
+    shown = result.leaderboard()["test_score"].iloc[0]
+    assert shown == pytest.approx(-log_loss(y[1000:], result.ensemble.predict_proba(X[1000:])), rel=1e-5)
+
+
+def test_numbers_are_predicted_in_their_own_units():
+    X, y = load_diabetes(return_X_y=True)
+    result = quick(X, 1000 * y, scoring="r2", test_size=0.25, max_epochs=27)
+    assert result.findings.task == "regression"
+    assert r2_score(1000 * y, result.ensemble.predict(X)) > 0.3
+    assert 0.1 < result.honest_score < 0.8
+
+
+@pytest.mark.parametrize("labels", [("benign", "malignant"), (False, True), (-1, 1), (2.0, 4.0)])
+def test_labels_come_back_as_they_were_given(labels):
+    X, y = load_breast_cancer(return_X_y=True)
+    given = np.array(labels)[y]
+    result = quick(X, given)
+    predicted = result.ensemble.predict(X)
+    assert predicted.dtype == given.dtype and accuracy_score(given, predicted) > 0.9
+    assert result.ensemble.classes_.tolist() == sorted(labels)
+
+
+def test_the_result_has_the_designed_tables(wine_result):
+    result = wine_result
+    assert len(result.trials) == 6 and set(result.trials["state"]) == {"COMPLETE", "PRUNED"}
+    assert result.history.columns.tolist() == [
+        "trial_number", "stage", "rung", "epoch", "train_loss", "valid_loss", "valid_value", "gap", "update_ratio",
+    ]  # fmt: skip
+    assert result.decisions.columns.tolist() == [
+        "stage", "name", "side", "low", "high", "new_low", "new_high", "verdict", "share_of_best", "share_of_drawn",
+        "p_value", "best_position", "sentence",
+    ]  # fmt: skip
+    assert result.members["ensemble"].nunique() == 4
+    assert len(result.leaderboard()) == 4 and len(result.summary()) == 10
+    assert result.honest_score == result.leaderboard()["honest_score"].iloc[0]
+    assert result.best_value == result.history["valid_value"].max()
+    assert set(result.best_config) == {
+        "learning_rate_init", "weight_decay", "dropout", "hidden_layer_sizes", "batch_size",
+    }  # fmt: skip
+
+
+def test_history_ends_with_each_trials_value(wine_result):
+    last = wine_result.history.dropna(subset=["valid_value"]).groupby("trial_number")["valid_value"].last()
+    np.testing.assert_array_equal(last.to_numpy(), wine_result.trials["value"].to_numpy())
+
+
+def test_report_and_model_are_written(wine_result, wine, tmp_path):
+    assert wine_result.report(tmp_path / "report.html").stat().st_size > 0
+    wine_result.save(tmp_path / "model")
+    loaded = hpsearch.load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.predict(wine[0]), wine_result.ensemble.predict(wine[0]))
+
+
+def test_everything_is_written_into_a_folder(wine_result, tmp_path):
+    names = wine_result.write(tmp_path)
+    assert sorted(names) == sorted(path.name for path in tmp_path.iterdir())
+    trials = pd.read_csv(tmp_path / "trials.csv")
+    assert trials["number"].tolist() == list(range(6))
+
+
+def test_a_column_of_the_table_may_be_the_target(wine):
+    X, y = wine
+    result = quick(X.assign(cultivar=y), "cultivar", n_trials=1)
+    assert result.findings.target == "cultivar" and result.findings.n_columns == 13
+
+
+def test_text_missing_cells_and_categories(wine):
+    X, y = wine
+    X = X.assign(region=np.where(y == 0, "north", "south"), vintage=pd.Categorical(y.astype(str)))
+    X.iloc[::7, 0] = np.nan
+    result = quick(X, y, categorical=["region"])
+    assert accuracy_score(y, result.ensemble.predict(X)) > 0.9
+
+
+def test_distributions_of_scipy_and_optuna_and_plain_values(wine):
+    space = TINY | {
+        "learning_rate_init": loguniform(1e-3, 1e-2),
+        "weight_decay": optuna.distributions.FloatDistribution(1e-3, 1e-1, log=True),
+        "dropout": uniform(0, 0.2),
+        "batch_size": Integer(16, 64),
+        "schedule": "cosine",
+    }
+    trials = quick(*wine, space=space).trials
+    assert trials["params_learning_rate_init"].between(1e-3, 1e-2).all()
+    assert trials["params_batch_size"].between(16, 64).all() and trials["params_dropout"].max() <= 0.2
+    assert "params_schedule" not in trials
+
+
+def test_a_conditional_hyperparameter_is_present_only_where_it_counts(wine):
+    space = TINY | {
+        "schedule": Choice(["constant", "cosine"]),
+        "ema_decay": Uniform(0.5, 0.9, when={"schedule": "constant"}),
+    }
+    trials = quick(*wine, space=space, n_trials=12, max_epochs=3).trials
+    assert (trials["params_ema_decay"].notna() == (trials["params_schedule"] == "constant")).all()
+    assert 0 < trials["params_ema_decay"].notna().sum() < 12
+
+
+def test_diverged_trials_fail_with_advice_and_the_rest_goes_on(wine):
+    result = quick(*wine, space=TINY | {"learning_rate_init": Choice([0.01, 1e30])}, n_trials=8)
+    failed = result.trials[result.trials["outcome"] == "diverged"]
+    assert 0 < len(failed) < 8 and (failed["state"] == "FAIL").all() and failed["value"].isna().all()
+    assert failed["user_attrs_advice"].str.contains("learning_rate_init").all()
+    assert np.isfinite(result.honest_score)
+
+
+def test_when_all_trials_fail_the_advice_is_the_error(wine):
+    with pytest.raises(AllTrialsFailed, match="all 3 trials failed; the first: Diverged .* learning_rate_init=1e"):
+        quick(*wine, space=TINY | {"learning_rate_init": 1e30}, n_trials=3)
+
+
+def test_an_optimum_at_an_edge_is_a_warning_and_a_decision(wine):
+    space = TINY | {"learning_rate_init": LogUniform(1e-7, 1e-3)}
+    with pytest.warns(UserWarning, match="learning_rate_init: .* top tenth"):
+        result = quick(*wine, space=space, n_trials=64, max_epochs=3)
+    edge = result.decisions.set_index(["name", "side"]).loc[("learning_rate_init", "high")]
+    assert edge["verdict"] == "edge" and any("learning_rate_init" in text for text in result.findings.warnings)
+
+
+def test_refit_trains_on_all_rows_and_keeps_the_scores(wine):
+    plain, refitted = quick(*wine, test_size=0.25), quick(*wine, test_size=0.25, refit=True)
+    assert refitted.leaderboard().equals(plain.leaderboard())
+    assert refitted.ensemble.about["refit"] and not plain.ensemble.about["refit"]
+    assert not np.array_equal(refitted.ensemble.networks[0].weights, plain.ensemble.networks[0].weights)
+    assert accuracy_score(wine[1], refitted.ensemble.predict(wine[0])) > 0.9
+
+
+def test_sample_weights_matter(wine):
+    X, y = wine
+    weights = np.where(y == 0, 10.0, 0.1)
+    assert quick(X, y, sample_weight=weights).honest_score != quick(X, y).honest_score
+
+
+def test_callbacks_see_every_rung(wine):
+    seen = []
+    quick(*wine, callbacks=[seen.append])
+    assert [(record.rung, record.epochs, len(record.results)) for record in seen] == [(0, 1, 6), (1, 3, 2), (2, 9, 1)]
+
+
+def test_an_error_of_a_callback_ends_the_search_and_loses_nothing(wine, tmp_path):
+    def fail(record):
+        if record.rung == 1:
+            raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match="enough"):
+        quick(*wine, callbacks=[fail], storage=tmp_path / "s.db")
+    assert quick(*wine, storage=tmp_path / "s.db").leaderboard().equals(quick(*wine).leaderboard())
+
+
+def test_progress_goes_to_standard_error_in_quiet_lines(wine, capsys):
+    quick(*wine, verbose=1)
+    shown = capsys.readouterr()
+    assert shown.out == "" and len(shown.err.splitlines()) == 3
+    assert "rung 3/3: 1 trials at 9 epochs" in shown.err
+    quick(*wine, verbose=0)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_timeout_keeps_what_is_finished():
+    X, y = load_digits(return_X_y=True)
+    with pytest.warns(UserWarning, match="timeout ended the search early"):
+        result = search(X, y, n_trials=400, max_epochs=2000, timeout=2, n_jobs=2, verbose=0)
+    assert result.findings.ended == "timeout" and set(result.trials["state"]) == {"RUNNING"}
+    assert np.isfinite(result.honest_score)
+
+
+def test_a_timeout_before_the_first_trial_is_an_error(wine):
+    with pytest.raises(TimeoutError, match="before the first trials"):
+        quick(*wine, timeout=0)
+
+
+def test_more_trials_later_are_a_second_stage(wine, tmp_path):
+    few = quick(*wine, storage=tmp_path / "s.db", n_trials=4)
+    more = quick(*wine, storage=tmp_path / "s.db", n_trials=9)
+    assert more.trials["stage"].tolist() == [0] * 4 + [1] * 5
+    columns = ["number", "value", "state", "seed", "outcome", "params_dropout"]
+    pd.testing.assert_frame_equal(more.trials[columns][:4], few.trials[columns])
+    with pytest.raises(ValueError, match="planned with 9 trials, but got n_trials=5"):
+        quick(*wine, storage=tmp_path / "s.db", n_trials=5)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"space": {"dropout": 0.1}}, "space"),
+        ({"random_state": 1}, "data"),
+        ({"scoring": "accuracy"}, "scoring"),
+        ({"max_epochs": 10}, "max_epochs"),
+    ],
+)
+def test_a_study_of_another_question_is_refused(wine, tmp_path, change, named):
+    quick(*wine, storage=tmp_path / "s.db", n_trials=1)
+    with pytest.raises(ValueError, match=f"begun with another {named}"):
+        quick(*wine, storage=tmp_path / "s.db", n_trials=1, **change)
+
+
+def test_a_study_of_other_data_is_refused(wine, tmp_path):
+    X, y = wine
+    quick(X, y, storage=tmp_path / "s.db", n_trials=1)
+    with pytest.raises(ValueError, match="another data"):
+        quick(X.assign(alcohol=X["alcohol"] + 1e-3 * np.arange(178)), y, storage=tmp_path / "s.db", n_trials=1)
+
+
+def test_optuna_reads_and_plots_the_study(wine, tmp_path):
+    result = quick(*wine, storage=tmp_path / "s.db", study_name="wine", n_trials=9)
+    study = optuna.load_study(storage=hpsearch.open_storage(tmp_path / "s.db"), study_name="wine")
+    assert study.best_value == result.trials.loc[result.trials["state"] == "COMPLETE", "value"].max()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Optuna's figures are experimental
+        optuna.visualization.matplotlib.plot_intermediate_values(study)
+        optuna.visualization.matplotlib.plot_optimization_history(study)
+
+
+def with_inf(X):
+    return X.assign(alcohol=np.where(np.arange(178) == 3, np.inf, X["alcohol"]))
+
+
+BAD = {
+    "empty data": (lambda X, y: ((X[:0], y[:0]), {}), "X"),
+    "one class": (lambda X, y: ((X, y * 0), {}), "class"),
+    "a class with one row": (lambda X, y: ((X[y < 2].iloc[:60], [0] * 59 + [7]), {}), "7"),
+    "inf": (lambda X, y: ((with_inf(X), y), {}), "alcohol"),
+    "missing target": (lambda X, y: ((X, y.where(y > 0)), {}), "missing"),
+    "lengths": (lambda X, y: ((X, y[:-1]), {}), "178"),
+    "duplicate columns": (lambda X, y: ((pd.concat([X, X], axis=1), y), {}), "alcohol"),
+    "names that are no text": (lambda X, y: ((X.rename(columns={"alcohol": 3}), y), {}), "3"),
+    "low above high": (lambda X, y: ((X, y), {"space": {"dropout": Uniform(0.5, 0.1)}}), "low"),
+    "log of zero": (lambda X, y: ((X, y), {"space": {"weight_decay": LogUniform(0, 1)}}), "low"),
+    "unknown name": (lambda X, y: ((X, y), {"space": {"droput": 0.1}}), "did you mean 'dropout'"),
+    "value out of bounds": (lambda X, y: ((X, y), {"space": {"dropout": Uniform(0.0, 1.5)}}), "dropout"),
+    "bad choice": (lambda X, y: ((X, y), {"space": {"activation": Choice(["relu", "rulu"])}}), "activation"),
+    "bad layers": (lambda X, y: ((X, y), {"space": {"hidden_layer_sizes": Choice([(8,), (0,)])}}), "hidden_layer"),
+    "no trials": (lambda X, y: ((X, y), {"n_trials": 0}), "n_trials must be a whole number ≥ 1, but got 0"),
+    "half a trial": (lambda X, y: ((X, y), {"n_trials": 1.5}), "n_trials"),
+    "no epochs": (lambda X, y: ((X, y), {"max_epochs": 0}), "max_epochs"),
+    "negative timeout": (lambda X, y: ((X, y), {"timeout": -1}), "timeout"),
+    "unknown score": (lambda X, y: ((X, y), {"scoring": "acuracy"}), "did you mean 'accuracy'"),
+    "unknown task": (lambda X, y: ((X, y), {"task": "ranking"}), "task"),
+    "unknown category": (lambda X, y: ((X, y), {"categorical": ["alcohl"]}), "alcohol"),
+    "negative weights": (lambda X, y: ((X, y), {"sample_weight": -np.ones(178)}), "sample_weight"),
+    "test rows without labels": (lambda X, y: ((X, y), {"X_test": X}), "y_test"),
+    "many targets": (lambda X, y: ((X, np.eye(3)[y]), {}), "multilabel"),
+    "negative seed": (lambda X, y: ((X, y), {"random_state": -1}), "random_state"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_clear_error_and_nothing_is_written(case, wine, tmp_path):
+    make, message = BAD[case]
+    with pytest.raises(ValueError, match=message):
+        data, arguments = make(*wine)
+        search(*data, storage=tmp_path / "s.db", verbose=0, **arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_storage_file_that_is_not_ours_is_left_as_it_was(wine, tmp_path):
+    file = tmp_path / "notes.db"
+    file.write_text("buy milk")
+    with pytest.raises(ValueError, match="notes.db"):
+        quick(*wine, storage=file)
+    assert file.read_text() == "buy milk" and not list(tmp_path.glob("*-wal"))
+
+
+def test_the_public_names_are_there():
+    for name in hpsearch.__all__:
+        assert getattr(hpsearch, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'serch'"):
+        hpsearch.serch  # noqa: B018

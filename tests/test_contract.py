@@ -1,0 +1,176 @@
+"""The contract of bit-identity: any number of workers, any backend, any cohorts, and across kill and resume."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+
+from hpsearch import Choice, LogUniform, search
+from hpsearch.orchestrator import cohorts
+
+TIMES = ["datetime_start", "datetime_complete", "duration"]
+
+SPACE = {
+    "hidden_layer_sizes": Choice([(16,), (24, 8), (8, 8, 8)]),
+    "learning_rate_init": LogUniform(1e-3, 1e3),  # the upper end diverges
+    "batch_size": 32,
+}
+
+
+def table():
+    """Three classes, numbers with holes and a category."""
+    generator = np.random.default_rng(0)
+    X = pd.DataFrame(generator.standard_normal((400, 5)), columns=list("abcde"))
+    X["colour"] = generator.choice(["red", "green", "blue"], 400)
+    y = np.digitize(X["a"] + X["b"] * X["c"], [-0.5, 0.5])
+    X.loc[::9, "d"] = np.nan
+    return X, y
+
+
+def run(storage=None, **arguments):
+    settings = {"n_trials": 18, "max_epochs": 9, "space": SPACE, "n_jobs": 2, "verbose": 0} | arguments
+    return search(*table(), storage=storage, **settings)
+
+
+def contents(result, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, bytes]]:
+    """What must be equal: the trial table without times, the history, and the bytes of the model's files."""
+    result.save(folder)
+    return (
+        result.trials.drop(columns=TIMES),
+        result.history,
+        {file.name: file.read_bytes() for file in folder.iterdir()},
+    )
+
+
+def assert_same(left, right) -> None:
+    pd.testing.assert_frame_equal(left[0], right[0])
+    pd.testing.assert_frame_equal(left[1], right[1])
+    assert left[2] == right[2]
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    result = run(n_jobs=1)
+    shapes = result.trials["params_hidden_layer_sizes"]
+    assert shapes.nunique() == 3, "three shapes"
+    assert 0 < (result.trials["outcome"] == "diverged").sum() < 18, "some models diverge"
+    survivors = shapes[result.trials["rung"] > 0]
+    assert survivors.nunique() > 1 or len(survivors) > 1, "survivors are regrouped"
+    return contents(result, tmp_path_factory.mktemp("expected") / "model")
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2, 4])
+def test_the_number_of_workers_changes_no_bit(n_jobs, expected, tmp_path):
+    assert_same(contents(run(n_jobs=n_jobs), tmp_path / "model"), expected)
+
+
+@pytest.mark.parametrize("pieces", [1, 100])
+def test_the_size_of_cohorts_changes_no_bit(pieces, expected, tmp_path, monkeypatch):
+    monkeypatch.setattr(cohorts, "PIECES_PER_WORKER", pieces)
+    assert_same(contents(run(), tmp_path / "model"), expected)
+
+
+@pytest.mark.parametrize("how", ["backend", "parallel_config"])
+def test_worker_processes_change_no_bit(how, expected, tmp_path):
+    if how == "backend":
+        result = run(backend="loky")
+    else:
+        with joblib.parallel_config(backend="loky", n_jobs=2):
+            result = run(n_jobs=None)
+    assert_same(contents(result, tmp_path / "model"), expected)
+
+
+@pytest.mark.parametrize("storage", ["study.db", "sqlite:///{}/optuna.db"])
+def test_the_storage_changes_no_bit(storage, expected, tmp_path):
+    place = storage.format(tmp_path) if "://" in storage else tmp_path / storage
+    assert_same(contents(run(place), tmp_path / "model"), expected)
+
+
+def test_a_finished_study_is_read_again_bit_by_bit(expected, tmp_path):
+    for turn in ("first", "second"):
+        assert_same(contents(run(tmp_path / "study.db"), tmp_path / turn), expected)
+
+
+def test_a_topped_up_study_is_the_same_in_one_session_or_two(tmp_path):
+    results = []
+    for name in ("one", "two"):
+        run(tmp_path / f"{name}.db", n_trials=9, n_jobs=1 if name == "one" else 2)
+        result = run(tmp_path / f"{name}.db", n_trials=18, n_jobs=2 if name == "one" else 1)
+        results.append(contents(result, tmp_path / name))
+    assert_same(*results)
+
+
+@pytest.mark.parametrize("damage", ["deleted", "torn", "flipped"])
+def test_a_damaged_checkpoint_is_trained_again_bit_by_bit(damage, expected, tmp_path):
+    run(tmp_path / "study.db")
+    files = sorted((tmp_path / "study.db.fits").rglob("*.safetensors"))
+    for file in files[::3]:
+        whole = file.read_bytes()
+        if damage == "deleted":
+            file.unlink()
+        else:
+            file.write_bytes(whole[:-7] if damage == "torn" else whole[:-7] + bytes([whole[-7] ^ 1]) + whole[-6:])
+    if damage == "deleted":
+        result = run(tmp_path / "study.db")
+    else:
+        with pytest.warns(RuntimeWarning, match="is damaged"):
+            result = run(tmp_path / "study.db")
+    assert_same(contents(result, tmp_path / "model"), expected)
+
+
+KILLED = """
+import sys
+sys.path.insert(0, {tests!r})
+from tests import test_contract
+test_contract.run({storage!r}, n_jobs={n_jobs}, max_epochs=9, callbacks=[lambda record: print(record.rung, flush=True)])
+"""
+
+
+@pytest.mark.parametrize(("n_checkpoints", "n_jobs"), [(1, 2), (7, 1), (17, 2), (20, 2), (24, 1)])
+def test_a_killed_study_goes_on_bit_by_bit(n_checkpoints, n_jobs, expected, tmp_path):
+    """kill -9 when so many checkpoints are written: in the first rung, between rungs, in the last one."""
+    root, storage = str(Path(__file__).parent.parent), str(tmp_path / "study.db")
+    code = KILLED.format(tests=root, storage=storage, n_jobs=n_jobs)
+    process = subprocess.Popen([sys.executable, "-W", "ignore", "-c", code], cwd=root, stdout=subprocess.DEVNULL)
+    folder = tmp_path / "study.db.fits"
+    while process.poll() is None and len(list(folder.rglob("*.safetensors"))) < n_checkpoints:
+        time.sleep(0.0005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert_same(contents(run(tmp_path / "study.db"), tmp_path / "model"), expected)
+
+
+INTERRUPTED = """
+import sys, time, warnings
+warnings.simplefilter("ignore")
+from sklearn.datasets import load_digits
+from hpsearch import search
+X, y = load_digits(return_X_y=True)
+print("begin", flush=True)
+result = search(X, y, n_trials=60, max_epochs=600, n_jobs=2, backend={backend!r}, storage={storage!r}, verbose=0,
+                callbacks=[lambda record: None])
+print(result.findings.ended, len(result.history), flush=True)
+"""
+
+
+@pytest.mark.parametrize("backend", ["threading", "loky"])
+def test_ctrl_c_ends_cleanly_and_keeps_what_is_finished(backend, tmp_path):
+    code = INTERRUPTED.format(backend=backend, storage=str(tmp_path / "study.db"))
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ.copy()
+    )
+    folder = tmp_path / "study.db.fits"
+    while process.poll() is None and len(list(folder.rglob("*.safetensors"))) < 3:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    ended, n_epochs = out.split()[1:]
+    assert ended == "interrupted" and int(n_epochs) > 0
