@@ -11,23 +11,23 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.mlp.activations import relu_backward, relu_forward
 from hpsearch.mlp.initialisers import initial_stack
-from hpsearch.mlp.kernels import READ_INDEX, READ_NUMBERS, READ_ROWS, compiled, one_blas_thread
-from hpsearch.mlp.layers import DROPOUT_STEPS, column_sums, dropout_threshold, fill_noise, gather_rows
+from hpsearch.mlp.kernels import one_blas_thread
+from hpsearch.mlp.layers import dropout_threshold
 from hpsearch.mlp.losses import LOSSES, loss_and_gradient
 from hpsearch.mlp.outcome import Outcome, diverged
 from hpsearch.mlp.predict import last_layers
 from hpsearch.mlp.recipe import Recipe
 from hpsearch.mlp.schedules import SCHEDULES
 from hpsearch.mlp.stack import Stack, training_operations
-from hpsearch.mlp.updates import adamw, ema_step
+from hpsearch.mlp.steps import train_steps
+from hpsearch.mlp.updates import ema_step
 
 Array = NDArray[np.float32]
 
 HISTORY_FIELDS = ("train_loss", "valid_loss", "update_ratio")
 EXPLODED = 1e3
-"""A training loss of this many times the loss at chance counts as diverged."""
+"""A training or validation loss of this many times the loss at chance counts as diverged."""
 PIECE_OPERATIONS = 2e9
 """Operations of compiled code between two looks at `should_stop`: some tens of milliseconds."""
 
@@ -213,9 +213,11 @@ def _advance_model(
         if train_loss is None:
             return None
         ratio = _update_ratio(scratch.previous, fit.stack.weights[0])
-        healthy = bool(np.isfinite(fit.stack.weights).all()) and train_loss <= worst_loss
-        history.append((train_loss, validation_loss(fit, examples)[0] if healthy else np.nan, ratio))
-        if not healthy:
+        finite = bool(np.isfinite(fit.stack.weights).all()) and np.isfinite(train_loss)
+        valid_loss = float(validation_loss(fit, examples)[0]) if finite else np.nan
+        history.append((train_loss, valid_loss, ratio))
+        # written so that NaN counts as too much
+        if not (train_loss <= worst_loss and valid_loss <= worst_loss):
             fit = replace(fit, outcomes=(diverged(epoch + 1, train_loss, recipe.learning_rate_init),))
             break
     new = np.array(history).reshape(1, len(history), len(HISTORY_FIELDS))
@@ -279,86 +281,3 @@ def validation_loss(fit: Fit, examples: Examples) -> NDArray[np.float64]:
     layers = last_layers(fit.average_stack, examples.inputs, examples.valid)
     totals = [loss_and_gradient(code, layer, no_bias, targets, row_weights) for layer in layers]
     return np.array(totals) / np.sum(row_weights, dtype=np.float64)
-
-
-@compiled(
-    f"float64({READ_ROWS}, {READ_ROWS}, {READ_NUMBERS}, {READ_INDEX}, int64, int64, int64, int64[::1], int64,"
-    " float32[::1], float32[::1], float32[::1], float32[::1], float32[::1],"
-    " float64[::1], float64[::1], float64, float64, float64, float64, int64, uint64, int64,"
-    " float32[::1], uint64[::1])"
-)
-def train_steps(
-    inputs: Array, targets: Array, row_weights: Array, order: NDArray[np.int64],
-    first_step: int, last_step: int, n_steps: int, sizes: NDArray[np.int64], loss: int,
-    weights: Array, gradient: Array, first: Array, second: Array, average: Array,
-    rates: NDArray[np.float64], ema_steps: NDArray[np.float64], weight_decay: float, beta_1: float, beta_2: float,
-    epsilon: float, threshold: int, seed: np.uint64, n_updates: int, scratch: Array, words: NDArray[np.uint64],
-) -> float:  # fmt: skip
-    """Steps `first_step` to `last_step` of one model's epoch of `n_steps`; returns the sum of weighted losses.
-
-    Step s trains on order[s·n // n_steps : (s+1)·n // n_steps]. `weights`, `first`, `second`, `average` (n_weights,)
-    are the OUT arrays; `gradient`, `scratch` and `words` (noise) are overwritten. `rates` and `ema_steps` (n_steps,)
-    hold the learning rate and the step of the average for each update; `n_updates` is the count before the epoch.
-    """
-    n_layers = sizes.size - 1
-    n_outputs = sizes[n_layers]
-    n_entries, widest = 0, 0
-    for layer in range(n_layers):
-        n_entries += sizes[layer] * sizes[layer + 1]
-        widest = max(widest, sizes[layer + 1])
-    noise = words.view(np.uint8)
-    scale = np.float32(DROPOUT_STEPS) / np.float32(DROPOUT_STEPS - threshold)
-    total = 0.0
-    for step in range(first_step, last_step):
-        rows = order[step * order.size // n_steps : (step + 1) * order.size // n_steps]
-        height = rows.size
-
-        # forward: scratch holds targets, row weights, then the values of layer after layer
-        batch_targets = scratch[: height * n_outputs].reshape((height, n_outputs))
-        gather_rows(targets, rows, batch_targets)
-        position = height * n_outputs
-        batch_weights = scratch[position : position + height]
-        for i in range(height):
-            batch_weights[i] = row_weights[rows[i]]
-        position += height
-        values = scratch[position : position + height * sizes[0]].reshape((height, sizes[0]))
-        gather_rows(inputs, rows, values)
-        entry, bias = 0, n_entries
-        for layer in range(n_layers):
-            n_in, n_out = sizes[layer], sizes[layer + 1]
-            position += height * n_in
-            following = scratch[position : position + height * n_out].reshape((height, n_out))
-            np.dot(values, weights[entry : entry + n_in * n_out].reshape((n_in, n_out)), following)
-            if layer < n_layers - 1:
-                if threshold > 0:
-                    fill_noise(seed, n_updates + step, layer, words[: (height * n_out + 7) // 8])
-                relu_forward(following, weights[bias : bias + n_out], noise, threshold, scale)
-            entry += n_in * n_out
-            bias += n_out
-            values = following
-        total += loss_and_gradient(loss, values, weights[bias - n_outputs : bias], batch_targets, batch_weights)
-
-        # backward: the deltas of two neighbouring layers take turns in the two last parts of scratch
-        deltas = values
-        spare = position + height * n_outputs
-        for layer in range(n_layers - 1, -1, -1):
-            n_in, n_out = sizes[layer], sizes[layer + 1]
-            entry -= n_in * n_out
-            bias -= n_out
-            position -= height * n_in
-            values = scratch[position : position + height * n_in].reshape((height, n_in))
-            column_sums(deltas, gradient[bias : bias + n_out])
-            np.dot(values.T, deltas, gradient[entry : entry + n_in * n_out].reshape((n_in, n_out)))
-            if layer > 0:
-                turn = spare + (layer % 2) * height * widest
-                below = scratch[turn : turn + height * n_in].reshape((height, n_in))
-                np.dot(deltas, weights[entry : entry + n_in * n_out].reshape((n_in, n_out)).T, below)
-                relu_backward(below, values, scale)
-                deltas = below
-
-        for low, high, decay in ((0, n_entries, weight_decay), (n_entries, weights.size, 0.0)):
-            adamw(
-                weights[low:high], gradient[low:high], first[low:high], second[low:high], average[low:high],
-                rates[step], decay, beta_1, beta_2, epsilon, n_updates + step + 1, ema_steps[step],
-            )  # fmt: skip
-    return total

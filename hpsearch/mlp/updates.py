@@ -19,10 +19,10 @@ def ema_step(decay: float, n_updates: NDArray[np.int64]) -> NDArray[np.float64]:
 
 def adamw_naive(
     weights: Array, gradient: Array, first: Array, second: Array, average: Array,
-    learning_rate: float, weight_decay: float, beta_1: float, beta_2: float, epsilon: float,
+    learning_rate: float, weight_decay: float | Array, beta_1: float, beta_2: float, epsilon: float,
     n_updates: int, step: float,
 ) -> tuple[Array, Array, Array, Array]:  # fmt: skip
-    """The new weights, first and second moments and average; the arguments are those of `adamw`."""
+    """The new weights, first and second moments and average; arguments as of `adamw`, the decay also by weight."""
     first = beta_1 * first + (1 - beta_1) * gradient
     second = beta_2 * second + (1 - beta_2) * gradient**2
     corrected = first / (1 - beta_1**n_updates) / (np.sqrt(second / (1 - beta_2**n_updates)) + epsilon)

@@ -273,5 +273,6 @@ def train_again(
         cost = problem.learner.cost(member.config, everything.dataset)
         task = Task(member.number, member.config, member.seed, problem.learner.key(member.config), cost)
         calls.append(delayed(train_cohort)(everything, (task,), [None], member.epochs, stop))
-    fits = {(one.result.number, one.result.epochs): one.fit for (one,) in workers.results(calls, stop) if one}
+    trained = [one for alone in workers.results(calls, stop) for one in alone]
+    fits = {(one.result.number, one.result.epochs): one.fit for one in trained}
     return fits if len(fits) == len(members) else None

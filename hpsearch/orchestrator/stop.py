@@ -57,9 +57,11 @@ class Stop:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """While this lasts, the first Ctrl-C raises at once if the workers are processes: they must be ended."""
+        """KeyboardInterrupt as soon as Ctrl-C is, or was, pressed, if the workers are processes: they must be ended."""
         self._is_waiting = True
         try:
+            if self.interrupted and self._was_sent_away:
+                raise KeyboardInterrupt
             yield
         finally:
             self._is_waiting = False

@@ -172,7 +172,7 @@ def _fence(values: Floats) -> float:
 
 
 def _axis(low: float, high: float) -> Axis:
-    if low < high:
+    if high - low > 1e-9 * abs(high):
         return Axis(low, high)
     room = 0.1 * abs(high) or 1.0
     return Axis(low - room, high + room)

@@ -133,7 +133,7 @@ def numbers(values: Iterable[float], digits: int = 4) -> list[str]:
 
 def with_deviation(value: float, deviation: float) -> str:
     """A score and its deviation, both to the second digit of the deviation."""
-    if not math.isfinite(deviation) or deviation <= 0:
+    if not math.isfinite(value) or not math.isfinite(deviation) or deviation <= 0:
         return number(value, 4)
     decimals = _decimals(deviation, 2)
     return f"{value:,.{decimals}f} ± {deviation:,.{decimals}f}".replace("-", "−")
@@ -220,6 +220,6 @@ def write_tables(findings: Findings, folder: Path) -> list[str]:
 
 def _of_one_type(table: pd.DataFrame) -> pd.DataFrame:
     """The table with columns of mixed types, such as the choices 64 and "[64, 64]", as text: Parquet's have one."""
-    untyped = table.select_dtypes("object")
-    mixed = [str(name) for name, column in untyped.items() if column.dropna().map(type).nunique() > 1]
+    untyped = [name for name in table if table[name].dtype == object]
+    mixed = [str(name) for name in untyped if table[name].dropna().map(type).nunique() > 1]
     return table.assign(**{name: table[name].map(str, na_action="ignore") for name in mixed})

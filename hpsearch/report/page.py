@@ -34,10 +34,9 @@ ENDINGS = {
 STYLE = """
 :root { color-scheme: light dark; --ink: #1f2933; --muted: #5c6874; --hair: #dfe4e9; --paper: #fff;
   --mark: #eaf2fb; --warn: #fdf1e6; --accent: #b84c06; }
-@media screen and (prefers-color-scheme: dark) {
+@media screen and (prefers-color-scheme: dark) { .chart svg, .legend i { filter: invert(.92) hue-rotate(180deg); }
   :root { --ink: #e3e8ed; --muted: #9aa6b2; --hair: #333c46; --paper: #15191e;
-    --mark: #1b2c40; --warn: #33261a; --accent: #f0924c; }
-  .chart svg, .legend i { filter: invert(0.92) hue-rotate(180deg); } }
+    --mark: #1b2c40; --warn: #33261a; --accent: #f0924c; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); -webkit-text-size-adjust: 100%;
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
@@ -56,16 +55,14 @@ p { margin: .5rem 0 1rem; max-width: 46rem; }
 table { border-collapse: collapse; font-size: .9rem; line-height: 1.4; }
 th, td { padding: .38rem .7rem .38rem .4rem; text-align: right; vertical-align: top; white-space: nowrap;
   border-bottom: 1px solid var(--hair); font-variant-numeric: tabular-nums; }
-th { color: var(--muted); font-weight: 500; }
-.text { text-align: left; } td.long { white-space: normal; min-width: 16rem; }
-tr.marked td { background: var(--mark); font-weight: 600; }
-.summary td:first-child { color: var(--muted); }
+th { color: var(--muted); font-weight: 500; } .text { text-align: left; }
+td.long { white-space: normal; min-width: 16rem; }
+tr.marked td { background: var(--mark); font-weight: 600; } .summary td:first-child { color: var(--muted); }
 .charts { display: grid; gap: 1.75rem 1.5rem; margin: 1rem 0 1.5rem; }
 .charts.wide { grid-template-columns: repeat(auto-fill, minmax(min(100%, 24rem), 1fr)); }
 .charts.narrow { grid-template-columns: repeat(auto-fill, minmax(min(100%, 17.5rem), 1fr)); }
-.chart { margin: 0; min-width: 0; break-inside: avoid; }
-.chart svg { display: block; width: 100%; height: auto; } .chart svg * { stroke-linejoin: round; }
-.chart svg text { font-family: inherit !important; }
+.chart { margin: 0; min-width: 0; break-inside: avoid; } .chart svg { display: block; width: 100%; height: auto; }
+.chart svg * { stroke-linejoin: round; } .chart svg text { font-family: inherit !important; }
 .legend span { display: inline-block; margin-right: 1.2rem; } .legend i { font-style: normal; margin-right: .3rem; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .35rem 1.25rem; margin: .5rem 0; }
 dt { font-weight: 600; } dd { margin: 0; }
@@ -97,13 +94,14 @@ def page(findings: Findings) -> str:
 def headline(findings: Findings) -> str:
     """What was found, in plain English and as HTML: the honest score first, then how the run ended."""
     chosen, n_test = findings.chosen, findings.n_rows["test"]
+    n_trials, n_trained = len(findings.trials), findings.history["trial_number"].nunique()
     model = f"the ensemble of {chosen['n_members']} models" if chosen["n_members"] > 1 else "the best single model"
     honest = with_deviation(chosen["honest_score"], chosen["honest_deviation"])
     test = f", and <b>{number(chosen['test_score'], 4)}</b> on the {n_test:,} test rows"
     return (
         f"On rows that nothing was chosen on, {model} scores {escape(findings.scoring)} <b>{honest}</b>"
-        + (test if math.isfinite(chosen["test_score"]) else "")
-        + f" (greater is better). {ENDINGS[findings.ended]}: {_count(len(findings.trials), 'trial')}, "
+        f"{test if math.isfinite(chosen['test_score']) else ''} (greater is better). {ENDINGS[findings.ended]}: "
+        f"{f'{n_trained:,} of ' if n_trained < n_trials else ''}{_count(n_trials, 'trial')}, "
         f"{_count(findings.epochs_trained, 'epoch')} of training, {duration(findings.seconds)}."
     )
 
@@ -179,12 +177,10 @@ def _learning(findings: Findings) -> str:
 
 
 def _gap_table(findings: Findings) -> str:
-    gaps, history, trials = findings.gaps, findings.history, findings.trials
+    gaps, trials = findings.gaps, findings.trials
     rungs = pd.MultiIndex.from_frame(gaps[["stage", "rung"]])
-    n_trained = history.groupby(["stage", "rung"])["trial_number"].nunique().reindex(rungs)
-    diverged = trials.loc[trials["outcome"] == "diverged", "number"]
-    last = history[history["trial_number"].isin(diverged)].groupby("trial_number")[["stage", "rung"]].max()
-    n_diverged = last.value_counts().reindex(rungs, fill_value=0)
+    n_trained = findings.history.groupby(["stage", "rung"])["trial_number"].nunique().reindex(rungs)
+    diverged = trials[trials["outcome"] == "diverged"].groupby(["stage", "rung"]).size()
     columns = {
         "stage": [str(stage + 1) for stage in gaps["stage"]],
         "rung": [str(rung + 1) for rung in gaps["rung"]],
@@ -194,7 +190,7 @@ def _gap_table(findings: Findings) -> str:
         "validation loss": numbers(gaps["valid_loss"], 3),
         "gap": numbers(gaps["gap"], 3),
         "overfitting": [f"{share:.0%}" for share in gaps["overfitting"]],
-        "diverged": [f"{share:.0%}" for share in n_diverged / n_trained],
+        "diverged": [f"{share:.0%}" for share in diverged.reindex(rungs, fill_value=0) / n_trained],
     }
     if len(findings.plan) == 1:
         del columns["stage"]
@@ -205,8 +201,7 @@ def _gap_table(findings: Findings) -> str:
 
 
 def _diverged(findings: Findings) -> str:
-    trials = findings.trials
-    diverged = trials[trials["outcome"] == "diverged"]
+    diverged = findings.trials[findings.trials["outcome"] == "diverged"]
     if diverged.empty:
         return ""
     advice = diverged.get("user_attrs_advice", pd.Series("", index=diverged.index)).fillna("")
@@ -235,18 +230,15 @@ def _hyperparameters(findings: Findings) -> str:
     return (
         f"{heading}<p>Each dot is a trial at its best value; higher (or further right) is better. Lines mark the ends "
         "of a range, shades its outer tenths: orange where the best trials crowd, so that better ones may lie beyond. "
-        f'Bars are medians.</p>\n{_legend(findings, marks)}<div class="charts {layout}">{charts}</div>\n'
-        + (table if len(decisions) else "")
+        f'Bars are medians.</p>\n{_legend(findings, marks)}<div class="charts {layout}">{charts}</div>\n{table}'
     )
 
 
 def _cost(findings: Findings) -> str:
     trained, without = findings.epochs_trained, findings.epochs_without_halving
-    timed = trained > 0 and math.isfinite(findings.seconds)
-    pace = f", {number(1000 * findings.seconds / trained)} ms each" if timed else ""
     sentence = (
-        f"{_count(trained, 'epoch')} of training in {duration(findings.seconds)}{pace}. Training every trial that has "
-        f"ended to the last rung takes {without:,}: halving saved {1 - trained / max(without, 1):.0%}."
+        f"{_count(trained, 'epoch')} of training, {duration(findings.seconds)}. Training every trial that has ended to "
+        f"the last rung takes {without:,} epochs: halving saved {1 - trained / max(without, 1):.0%}."
     )
     rungs = figures.rung_costs(findings)
     labels = [rung.label for rung in rungs]
@@ -329,6 +321,8 @@ def _table(
         return f"<tr{mark}>{''.join(inside)}</tr>"
 
     rows = list(zip(*columns.values(), strict=True))
+    if not rows:
+        return ""
     marks = (' class="marked"' if position in marked else "" for position in range(most))
     body = "\n".join(row("td", cells, mark) for cells, mark in zip(rows, marks, strict=False))
     more = f'<p class="note">… and {len(rows) - most:,} more.</p>' if len(rows) > most else ""
@@ -338,12 +332,9 @@ def _table(
 
 def _config_columns(findings: Findings, numbered: Sequence[int]) -> dict[str, list[str]]:
     """The searched hyperparameters of these trials: name → cells."""
-    trials = findings.trials.set_index("number").loc[list(numbered)]
-    missing = pd.Series(math.nan, index=trials.index)
-    return {
-        name: [_cell(value) for value in trials.get(f"params_{name}", missing).tolist()]
-        for name in findings.space.distributions
-    }
+    names = list(findings.space.distributions)
+    trials = findings.trials.set_index("number").reindex(columns=[f"params_{name}" for name in names])
+    return {name: [_cell(value) for value in trials[f"params_{name}"].loc[list(numbered)].tolist()] for name in names}
 
 
 def _cell(value: Any) -> str:

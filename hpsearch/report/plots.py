@@ -135,7 +135,7 @@ def _draw_numbers(axes: Axes, record: Panel, n_rungs: int, score: str) -> None:
     ladder = _Ladder.of(record)
     _dots(axes, record.positions, ladder.place(record.values), record, n_rungs)
     _markers(axes, record.failed, np.full(len(record.failed), ladder.failed), "x", MUTED)
-    axes.axhline(ladder.low, color=HAIR, linewidth=0.8)
+    axes.axhline(ladder.foot, color=HAIR, linewidth=0.8)
     axes.set_ylim(ladder.bottom, ladder.top)
     axes.set_yticks(ladder.ticks, ladder.labels)
     axes.set_xlim(-0.04, 1.04)
@@ -152,7 +152,7 @@ def _draw_choices(axes: Axes, record: Panel, n_rungs: int, score: str) -> None:
     reach = 0.36 / len(record.ticks)
     middles = np.array([tick for tick, _ in record.ticks])
     axes.vlines(ladder.place(np.array(record.medians)), middles - reach, middles + reach, color=INK, linewidth=1.2)
-    axes.axvline(ladder.low, color=HAIR, linewidth=0.8)
+    axes.axvline(ladder.foot, color=HAIR, linewidth=0.8)
     axes.set_xlim(ladder.bottom, ladder.top)
     axes.set_xticks(ladder.ticks[::2], ladder.labels[::2])
     axes.set_ylim(1, 0)
@@ -190,6 +190,11 @@ class _Ladder:
         return lowest - 0.06 * (self.high - self.low)
 
     @property
+    def foot(self) -> float:
+        """Where the axis ends and the rungs begin; without any, where the drawing ends."""
+        return self.low if self.has_below or self.has_failed else self.bottom
+
+    @property
     def top(self) -> float:
         return self.high + 0.05 * (self.high - self.low)
 
@@ -203,7 +208,7 @@ class _Ladder:
         """As many decimals for each tick as their distance has."""
         distance = min(np.diff(self.ticks), default=self.high - self.low)
         decimals = max(0, -math.floor(math.log10(distance) + 1e-6))
-        return [f"{tick:,.{decimals}f}".replace("-", "−") for tick in self.ticks]
+        return [f"{tick:,.{decimals}f}".replace("-", "−") if abs(tick) < 1e6 else number(tick) for tick in self.ticks]
 
     def place(self, values: Floats) -> Floats:
         """The values, those beyond the low end on their rung."""
@@ -295,8 +300,10 @@ def _loss_axis(axes: Axes, record: LearningCurves | BestTrial) -> bool:
     room = (record.axis.high / record.axis.low) ** 0.04
     axes.set_yscale("log")
     axes.set_ylim(record.axis.low / room, record.axis.high * room)
-    many_decades = record.axis.high > 100 * record.axis.low
-    axes.yaxis.set_major_locator(LogLocator(subs=(1,) if many_decades else (1, 2, 5)))
+    span = record.axis.high / record.axis.low
+    axes.yaxis.set_major_locator(
+        LogLocator(subs=(1,) if span > 100 else (1, 2, 5) if span > 10 else (1, 1.5, 2, 3, 5, 7))
+    )
     axes.yaxis.set_major_formatter(_plain)
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_minor_locator(NullLocator())

@@ -66,7 +66,9 @@ UNSOUND = {
         ("backend = 'ray'", "[search] backend = 'ray' must be 'threading', 'loky' or 'sequential'"),
         ("refit = 1", "[search] refit = 1 must be a valid boolean"),
     ],
-    "n_jobs = 1": [("n_jobs = 0", "[search] n_jobs = 0 must be a number of workers, or -1 for one per core, but not 0")],
+    "n_jobs = 1": [
+        ("n_jobs = 0", "[search] n_jobs = 0 must be a number of workers, or -1 for one per core, but not 0")
+    ],
     "[search]": [
         ("[serach]", "[serach] is not known; did you mean [search]?"),
         ("[zzz]", "[zzz] is not known; known are name, [data], [space], [search], [report]"),
@@ -121,4 +123,3 @@ class TestOverridden:
     def test_rules_hold(self, file: StudyFile, given: dict[str, float]) -> None:
         with pytest.raises(Refused, match=f"{next(iter(given))} = .* must be"):
             overridden(file, **given)
-

@@ -7,11 +7,11 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from hpsearch.mlp import train
-from hpsearch.mlp.layers import dropout_threshold, fill_noise_naive
-from hpsearch.mlp.losses import LOSSES
+from hpsearch.mlp.layers import dropout_threshold
 from hpsearch.mlp.recipe import Recipe
 from hpsearch.mlp.stack import Stack, n_weights
-from hpsearch.mlp.updates import adamw_naive, ema_step
+from hpsearch.mlp.steps import step_naive
+from hpsearch.mlp.updates import ema_step
 from tests.problems import PROBLEMS
 
 
@@ -19,47 +19,24 @@ def recipe(loss="softmax_cross_entropy", **choices) -> Recipe:
     return Recipe(**{"hidden_layer_sizes": (16, 12), "batch_size": 32, "loss": loss} | choices)
 
 
-def naive_epoch(fit: train.Fit, examples: train.Examples, epoch: int, horizon: int) -> dict[str, np.ndarray]:
-    """One model's epoch in plain NumPy: forward, backward, update, minibatch after minibatch."""
-    recipe = fit.recipes[0]
-    weights, first, second, average = (
-        array[0].astype(np.float64) for array in (fit.stack.weights, fit.first, fit.second, fit.average)
-    )
+def naive_epoch(fit: train.Fit, examples: train.Examples, epoch: int, horizon: int) -> tuple[np.ndarray, ...]:
+    """One model's epoch in plain NumPy: its weights, moments and average after it."""
+    recipe, sizes = fit.recipes[0], fit.stack.layer_sizes
+    state = fit.stack.weights[0], fit.first[0], fit.second[0], fit.average[0]
     order = train.epoch_order(examples, epoch)
     n_steps = train.steps_per_epoch(len(order), recipe.batch_size)
-    threshold = dropout_threshold(recipe.dropout)
-    for step in range(n_steps):
+    updates = epoch * n_steps + np.arange(n_steps)
+    rates = train.SCHEDULES[recipe.schedule](updates / (horizon * n_steps), recipe.learning_rate_init)
+    averaging = ema_step(recipe.ema_decay, updates)
+    for step, n_updates in enumerate(updates):
         rows = order[step * len(order) // n_steps : (step + 1) * len(order) // n_steps]
-        n_updates = epoch * n_steps + step
-        stack = Stack(fit.stack.layer_sizes, weights[np.newaxis])
-        matrices, biases = [m[0] for m in stack.matrices()], [b[0] for b in stack.biases()]
-        values = [examples.inputs[rows].astype(np.float64)]
-        masks = []
-        for layer, (matrix, bias) in enumerate(zip(matrices[:-1], biases[:-1], strict=True)):
-            z = values[-1] @ matrix + bias
-            noise = fill_noise_naive(int(fit.seeds[0]), n_updates, layer, -(-z.size // 8)).view(np.uint8)
-            kept = noise[: z.size].reshape(z.shape) >= threshold
-            masks.append((z > 0) * kept * 256 / (256 - threshold))
-            values.append(z * masks[-1])
-        last = values[-1] @ matrices[-1]
-        targets, row_weights = examples.targets[rows], examples.row_weights[rows]
-        _, deltas = LOSSES[recipe.loss].naive(last, biases[-1], targets, row_weights)
-        gradient = Stack(fit.stack.layer_sizes, np.zeros((1, weights.size)))
-        for layer in reversed(range(len(matrices))):
-            gradient.matrices()[layer][0] = values[layer].T @ deltas
-            gradient.biases()[layer][0] = deltas.sum(axis=0)
-            if layer > 0:
-                deltas = (deltas @ matrices[layer].T) * masks[layer - 1]
-        n_decayed = weights.size - sum(fit.stack.layer_sizes[1:])
-        decay = np.where(np.arange(weights.size) < n_decayed, recipe.weight_decay, 0)
-        ema = float(ema_step(recipe.ema_decay, np.array([n_updates]))[0])
-        schedule = train.SCHEDULES[recipe.schedule]
-        rate = float(schedule(np.array([n_updates / (horizon * n_steps)]), recipe.learning_rate_init)[0])
-        weights, first, second, average = adamw_naive(
-            weights, gradient.weights[0], first, second, average, rate, decay, recipe.beta_1, recipe.beta_2,
-            recipe.epsilon, n_updates + 1, ema,
+        state = step_naive(
+            examples.inputs[rows], examples.targets[rows], examples.row_weights[rows], recipe.loss,
+            Stack(sizes, state[0][np.newaxis]), *state[1:], rates[step], averaging[step], recipe.weight_decay,
+            recipe.beta_1, recipe.beta_2, recipe.epsilon, dropout_threshold(recipe.dropout), int(fit.seeds[0]),
+            int(n_updates),
         )  # fmt: skip
-    return {"weights": weights, "first": first, "second": second, "average": average}
+    return state
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
@@ -74,7 +51,7 @@ def test_an_epoch_equals_its_naive_twin(name, hidden, dropout):
     expected = naive_epoch(fit, examples, 1, horizon=4)
     trained = train.advance(fit, examples, 2, horizon=4)
     for array, wanted in zip(
-        (trained.stack.weights, trained.first, trained.second, trained.average), expected.values(), strict=True
+        (trained.stack.weights, trained.first, trained.second, trained.average), expected, strict=True
     ):
         np.testing.assert_allclose(array[0], wanted, rtol=2e-3, atol=2e-4)
 
@@ -157,6 +134,15 @@ def test_divergence_is_an_outcome_and_leaves_neighbours_alone(cohort, bad):
     assert together.epochs[4] == outcome.epoch <= 6
     assert_equal_models(train.take(together, [0, 1, 2, 3]), train.advance(cohort, examples, 6, 9))
     assert_equal_models(train.advance(together, examples, 6, 9), together)
+
+
+def test_one_huge_step_is_noticed_on_the_validation_rows():
+    """With one minibatch per epoch the training loss is that before the step: only the validation loss shows it."""
+    examples = PROBLEMS["rings"].examples
+    fit = train.start([recipe(learning_rate_init=1e30, batch_size=1000)], [1], 2, 2)
+    trained = train.advance(fit, examples, 1, 9)
+    assert np.isfinite(trained.stack.weights).all() and np.isfinite(trained.history[0, 0, 0])
+    assert trained.outcomes[0].name == "diverged"
 
 
 def test_a_stop_leaves_models_as_they_were(cohort):

@@ -37,6 +37,15 @@ def test_ctrl_c_ends_the_wait_for_worker_processes_at_once():
     assert stop.interrupted and not copy.interrupted
 
 
+def test_ctrl_c_before_the_wait_ends_it_too():
+    stop = Stop()
+    pickle.dumps(stop)
+    with stop.on_interrupt():
+        interrupt()
+        with pytest.raises(KeyboardInterrupt), stop.waiting():
+            pass
+
+
 def test_while_threads_work_ctrl_c_waits_for_them():
     stop = Stop()
     with stop.on_interrupt(), stop.waiting():

@@ -1,0 +1,105 @@
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import hpsearch as library
+from hpsearch.data.table import read_table
+from tests.cli.studies import contents, hpsearch, make_study, refused
+
+LABELS = ["Barbera", "Barolo", "Grignolino"]
+
+
+@pytest.fixture
+def new(finished: Path) -> Path:
+    """The rows of the table in another order, without the target."""
+    table = read_table(finished / "wine.csv").drop(columns="cultivar")
+    table.sample(frac=1, random_state=0).to_csv(finished / "new.csv", index=False)
+    return finished / "new.csv"
+
+
+def test_rows_stay_in_order(finished: Path, new: Path) -> None:
+    output = finished / "predictions.csv"
+    assert hpsearch("predict", finished, new, "--output", output).output == ""
+    predictions = pd.read_csv(output)
+    assert list(predictions) == ["prediction", *(f"probability_{label}" for label in LABELS)]
+    model = library.load(finished / "out" / "model")
+    np.testing.assert_array_equal(predictions["prediction"], model.predict(read_table(new)))
+    np.testing.assert_array_equal(predictions.iloc[:, 1:], model.predict_proba(read_table(new)))
+
+
+def test_to_standard_output_from_a_model_folder_with_the_target(finished: Path) -> None:
+    model, table = finished / "out" / "model", finished / "wine.csv"
+    printed = [
+        hpsearch("predict", source, table, *rest).stdout for source in (finished, model) for rest in ([], ["-o-"])
+    ]
+    assert len(set(printed)) == 1
+    predictions = pd.read_csv(io.StringIO(printed[0]))
+    assert (predictions["prediction"] == pd.read_csv(table)["cultivar"]).mean() > 0.5
+
+
+def test_numbers(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "wine", ('"cultivar"', '"proline"'))
+    table = pd.read_csv(study / "wine.csv").dropna(subset="proline")
+    table.to_csv(study / "wine.csv", index=False)
+    assert hpsearch("run", study, "--quiet").output == ""
+    assert hpsearch("predict", study, study / "wine.csv", "-o", tmp_path / "predictions.csv").exit_code == 0
+    predictions = pd.read_csv(tmp_path / "predictions.csv")
+    assert list(predictions) == ["prediction"] and len(predictions) == len(table)
+
+
+def changed(table: pd.DataFrame, how: str) -> pd.DataFrame:
+    if how == "missing":
+        return table.drop(columns="hue")
+    if how == "added":
+        return table.assign(year=1990)
+    return table.assign(hue="red")
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("missing", "missing are 'hue'"),
+        ("added", "unknown are 'year'"),
+        ("mistyped", "'hue' held numbers, now it holds"),
+    ],
+)
+def test_other_columns(finished: Path, new: Path, how: str, said: str) -> None:
+    changed(pd.read_csv(new), how).to_csv(new, index=False)
+    sentence = refused("predict", finished, new, "--output", finished / "predictions.csv")
+    assert sentence.startswith(f"cannot predict {new}: ") and said in sentence
+    assert not (finished / "predictions.csv").exists()
+
+
+def test_the_input_is_not_overwritten(finished: Path, new: Path) -> None:
+    before = new.read_bytes()
+    (finished / "link.csv").symlink_to(new)
+    for output in (new, finished / "link.csv"):
+        assert "it is not overwritten" in refused("predict", finished, new, "--output", output)
+    assert new.read_bytes() == before
+
+
+def test_only_csv_is_written(finished: Path, new: Path) -> None:
+    assert "must end in .csv" in refused("predict", finished, new, "--output", finished / "predictions.parquet")
+
+
+def test_no_table_and_no_folder_for_the_output(finished: Path, new: Path) -> None:
+    assert "none.csv: there is no such file" in refused("predict", finished, finished / "none.csv")
+    assert "cannot write p.csv in the folder" in refused("predict", finished, new, "-o", finished / "none" / "p.csv")
+
+
+def test_no_model_yet(study: Path) -> None:
+    assert refused("predict", study, study / "wine.csv").endswith(
+        f"there is no model yet; `hpsearch run {study}` makes it"
+    )
+
+
+def test_a_changed_byte(finished: Path, new: Path) -> None:
+    model = finished / "out" / "model"
+    for name, data in contents(model).items():
+        (model / name).write_bytes(data[:-2] + bytes([data[-2] ^ 1]) + data[-1:])
+        assert str(model / name) in refused("predict", finished, new, "-o", finished / "predictions.csv")
+        (model / name).write_bytes(data)
+    assert not (finished / "predictions.csv").exists()

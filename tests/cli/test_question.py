@@ -1,0 +1,107 @@
+"""What is wrong with the data of a study is said in one sentence, by `validate` and `run` alike, and nothing is written."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from hpsearch.cli.question import checked_study
+from hpsearch.cli.study_file import read_study_file
+from tests.cli.studies import contents, make_study, refused
+
+Change = Callable[[pd.DataFrame], pd.DataFrame]
+
+
+def test_what_the_file_says_is_passed_on(tmp_path: Path) -> None:
+    weighted = ('target = "cultivar"', 'target = "cultivar"\nsample_weight = "ash"\ncategorical = ["magnesium"]')
+    folder = make_study(tmp_path / "wine", weighted, ("n_jobs = 1", 'scoring = "accuracy"\nrandom_state = 3'))
+    table = pd.read_csv(folder / "wine.csv")
+    table.fillna({"ash": 1.0}).to_csv(folder / "wine.csv", index=False)
+    study = checked_study(read_study_file(folder))
+    assert study.problem.scorer.name == "accuracy" and study.problem.seed == 3
+    assert len(study.dataset.rows.test) == 36
+    assert study.dataset.sample_weight is not None and "ash" not in study.dataset.encoding.column_names
+    assert study.dataset.encoding.column_kinds["magnesium"] == "categorical"
+    assert study.problem.space.distributions.keys() >= {"learning_rate_init", "hidden_layer_sizes", "weight_decay"}
+
+
+FILES = [
+    ('source = "wine.csv"', 'source = "wein.csv"', "[data] source = 'wein.csv': ", "wein.csv: there is no such file"),
+    ('source = "wine.csv"', 'source = "wine.txt"', "[data] source = 'wine.txt': ", "must be .csv, .csv.gz or .parquet"),
+    ('source = "wine.csv"', 'source = "sklearn:whine"', "[data] source = 'sklearn:whine': ", "sklearn:wine"),
+    ('"cultivar"', '"cultivr"', "[data] target names 'cultivr'", "did you mean 'cultivar'?"),
+    ('"cultivar"', '"cultivar"\ncategorical = ["color"]', "[data] categorical names 'color'", "did you mean 'colour'?"),
+    ('"cultivar"', '"cultivar"\nsample_weight = "ach"', "[data] sample_weight names 'ach'", "did you mean 'ash'?"),
+    (
+        '"cultivar"',
+        '"cultivar"\ntask = "regression"',
+        "task='regression' needs numbers",
+        "(y is its column 'cultivar')",
+    ),
+    ("0.2", "0.9", "test_size=0.9", "a share must be in (0, 0.5]"),
+    ("low = 1e-3", "low = 1.0", "[space]: learning_rate_init: ", "`low < high` must hold"),
+    ("low = 1e-3", "low = 0.0", "[space]: learning_rate_init: ", "0 < low"),
+    ("low = 1e-3, ", "", "[space]: learning_rate_init: ", "log_uniform needs `low`"),
+    ('"log_uniform"', '"loguniform"', "[space]: learning_rate_init: ", "did you mean 'log_uniform'?"),
+    ("learning_rate_init", "learning_rate", "Unknown hyperparameter", "did you mean 'learning_rate_init'?"),
+    ("[8], [16]", "[8], [0]", "hidden_layer_sizes", "(0,)"),
+    ("n_jobs = 1", 'scoring = "neg_logloss"', "scoring", "did you mean 'neg_log_loss'?"),
+    ("n_jobs = 1", 'scoring = "r2"', "scoring='r2'", "does not fit the task multiclass"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "place", "rule"), FILES)
+def test_files_that_do_not_fit_their_data(tmp_path: Path, old: str, new: str, place: str, rule: str) -> None:
+    folder = make_study(tmp_path / "wine", (old, new))
+    before = contents(folder)
+    for verb in ("validate", "run"):
+        sentence = refused(verb, folder)
+        assert sentence.startswith(f"{folder / 'study.toml'}: ")
+        assert place in sentence and rule in sentence
+    assert contents(folder) == before
+
+
+def infinite(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(ash=[float("inf"), *table["ash"][1:]])
+
+
+def one_row_of_a_class(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(cultivar=["Merlot", *table["cultivar"][1:]])
+
+
+TABLES: list[tuple[Change, str]] = [
+    (lambda table: table[:0], "must not be empty"),
+    (lambda table: table.assign(cultivar="Barolo"), "one class only, 'Barolo'"),
+    (one_row_of_a_class, "these have one: 'Merlot'"),
+    (infinite, "'ash'"),
+    (lambda table: table.assign(cultivar=table["cultivar"].mask(table.index == 3)), "missing"),
+    (lambda table: table.rename(columns={"ash": "alcohol"}), "column names are double: 'alcohol'"),
+    (lambda table: table.rename(columns={"ash": ""}), "column 3 has no name"),
+    (lambda table: table.assign(colour="2024-01-31"), "column 'colour' holds dates as text"),
+    (lambda table: table[["cultivar"]], "0 feature(s)"),
+]
+
+
+@pytest.mark.parametrize(("change", "rule"), TABLES)
+def test_tables_that_cannot_be_used(study: Path, change: Change, rule: str) -> None:
+    table = pd.read_csv(study / "wine.csv")
+    change(table).to_csv(study / "wine.csv", index=False)
+    sentence = refused("run", study)
+    assert sentence.startswith(f"{study / 'study.toml'}: ") and rule in sentence
+    assert not (study / "out").exists()
+
+
+def test_cells_that_are_too_many(study: Path) -> None:
+    (study / "wine.csv").write_text("a,cultivar\n1,b\n1,2,c\n")
+    assert "the table cannot be read" in refused("run", study)
+
+
+def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*arguments: object, **keywords: object) -> None:
+        raise ImportError("no pyarrow")
+
+    folder = make_study(tmp_path / "wine", ("wine.csv", "wine.parquet"))
+    (folder / "wine.parquet").write_bytes(b"PAR1")
+    monkeypatch.setattr(pd, "read_parquet", missing)
+    assert 'pip install "hpsearch[parquet]"' in refused("run", folder)

@@ -1,0 +1,131 @@
+"""The one loop: what it yields, what it writes, what it reads instead of training."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hpsearch.data.dataset import prepare
+from hpsearch.data.scoring import Scorer
+from hpsearch.orchestrator.learners import MLPLearner
+from hpsearch.orchestrator.plan import Plan, random_stage
+from hpsearch.orchestrator.run import CohortRecord, Problem, RungRecord, Workers, run, train_again, trial_seed
+from hpsearch.orchestrator.stop import Stop
+from hpsearch.record.tables import trial_table
+from hpsearch.record.trials import open_record
+from hpsearch.space.distributions import Choice, LogUniform
+from hpsearch.space.space import SearchSpace
+
+PLAN = Plan((random_stage(9, 9),))
+
+
+def problem(space: dict[str, Any] | None = None) -> Problem:
+    generator = np.random.default_rng(0)
+    X = generator.standard_normal((150, 3))
+    dataset = prepare(X, (X[:, 0] * X[:, 1] > 0).astype(int), random_state=5)
+    entries = {"hidden_layer_sizes": Choice([(6,), (4, 4)]), "learning_rate_init": LogUniform(1e-3, 1e-1)}
+    learner = MLPLearner.of(dataset, order_seed=5, horizon=9)
+    return Problem(dataset, SearchSpace.of(entries | (space or {})), learner, Scorer.of(None, dataset.target), 5)
+
+
+@dataclass
+class StopAfter:
+    """Asks to stop once it has been looked at so many times."""
+
+    looks: int
+    interrupted: bool = False
+
+    def requested(self) -> bool:
+        self.looks -= 1
+        return self.looks < 0
+
+    waiting = Stop.waiting
+    _was_sent_away = False
+    _is_waiting = False
+
+
+def events(question, plan, storage=None, stop=None, n_jobs=1):
+    with open_record(storage, "s") as record, Workers(n_jobs) as workers:
+        yielded = list(run(question, plan, record, workers, stop or Stop()))
+        return yielded, trial_table(record.study)
+
+
+def test_the_loop_yields_cohorts_and_then_their_rung():
+    yielded, trials = events(problem(), PLAN)
+    rungs = [event for event in yielded if isinstance(event, RungRecord)]
+    assert [(event.rung, event.epochs, len(event.results), len(event.kept)) for event in rungs] == [
+        (0, 1, 9, 3), (1, 3, 3, 1), (2, 9, 1, 1),
+    ]  # fmt: skip
+    trained = [0, 0, 0]
+    for event in yielded:
+        if isinstance(event, CohortRecord):
+            trained[event.rung] += event.n_epochs
+    assert trained == [9, 6, 6]
+    assert trials["state"].value_counts().to_dict() == {"PRUNED": 8, "COMPLETE": 1}
+
+
+def test_promoted_trials_are_the_best_and_go_on_where_they_were():
+    yielded, _ = events(problem(), PLAN)
+    first, second, _ = (event for event in yielded if isinstance(event, RungRecord))
+    values = {result.number: result.value for result in first.results}
+    assert set(first.kept) == set(sorted(values, key=lambda number: -values[number])[:3])
+    for result in second.results:
+        (before,) = (earlier for earlier in first.results if earlier.number == result.number)
+        np.testing.assert_array_equal(result.history[:1], before.history)
+
+
+def test_what_is_kept_is_not_trained_again(tmp_path):
+    first, trials = events(problem(), PLAN, tmp_path / "s.db")
+    second, again = events(problem(), PLAN, tmp_path / "s.db")
+    assert sum(event.n_epochs for event in second if isinstance(event, CohortRecord)) == 0
+    assert trials.equals(again)
+    for left, right in zip(first, second, strict=True):
+        for one, other in zip(left.results, right.results, strict=False):
+            assert {one.number, other.number} <= set(range(9))
+
+
+def test_a_stop_leaves_an_incomplete_rung_and_running_trials(tmp_path):
+    yielded, trials = events(problem(), PLAN, tmp_path / "s.db", StopAfter(12))
+    last = yielded[-1]
+    assert isinstance(last, RungRecord) and not last.complete and last.kept == ()
+    assert "RUNNING" in set(trials["state"])
+    whole, _ = events(problem(), PLAN)
+    resumed, trials = events(problem(), PLAN, tmp_path / "s.db")
+    for left, right in zip(whole, resumed, strict=False):
+        if isinstance(left, RungRecord) and isinstance(right, RungRecord):
+            assert [result.value for result in left.results] == [result.value for result in right.results]
+    assert "RUNNING" not in set(trials["state"])
+
+
+def test_a_stop_before_the_start_only_reads(tmp_path):
+    assert events(problem(), PLAN, tmp_path / "s.db", Stop(timeout=0))[0] == []
+    events(problem(), PLAN, tmp_path / "s.db")
+    with open_record(tmp_path / "s.db", "s", read_only=True) as record, Workers(1) as workers:
+        yielded = list(run(problem(), PLAN, record, workers, Stop(timeout=0)))
+    assert sum(isinstance(event, RungRecord) and event.complete for event in yielded) == 3
+
+
+def test_when_nobody_is_left_the_later_rungs_are_empty():
+    yielded, trials = events(problem({"learning_rate_init": 1e30}), PLAN)
+    rungs = [event for event in yielded if isinstance(event, RungRecord)]
+    assert [len(event.results) for event in rungs] == [9, 0, 0]
+    assert set(trials["state"]) == {"FAIL"} and set(trials["outcome"]) == {"diverged"}
+
+
+def test_members_are_trained_again_on_all_rows_but_the_test_rows():
+    question = problem()
+    yielded, _ = events(question, PLAN)
+    winner = yielded[-1].results[0]
+    with Workers(1) as workers:
+        fits = train_again(question, [winner], workers, Stop())
+        assert list(fits) == [(winner.number, 9)]
+        assert fits[winner.number, 9].epochs.tolist() == [9]
+        assert train_again(question, [winner], workers, Stop(timeout=0)) is None
+
+
+@pytest.mark.parametrize("seed", [0, 2**64 - 1])
+def test_trial_seeds_are_functions_of_study_and_number(seed):
+    seeds = [trial_seed(seed, number) for number in range(100)]
+    assert len(set(seeds)) == 100 and seeds == [trial_seed(seed, number) for number in range(100)]
+    assert all(0 <= drawn < 2**32 for drawn in seeds)

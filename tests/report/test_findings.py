@@ -1,0 +1,174 @@
+"""Summary, numbers in words, and files: of made-up findings, and of a real search that was small, or ended early."""
+
+import json
+import math
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import load_breast_cancer
+
+from hpsearch import Choice, search
+from hpsearch.record.tables import has_parquet
+from hpsearch.report.findings import (
+    Findings,
+    config_text,
+    duration,
+    number,
+    numbers,
+    summary_document,
+    summary_table,
+    with_deviation,
+    write_tables,
+)
+from tests.report.test_figures import VALUES, made_up
+
+
+@pytest.fixture(scope="module")
+def found() -> Findings:
+    """Of a small search whose choices are of mixed types."""
+    X, y = load_breast_cancer(return_X_y=True)
+    space = {"hidden_layer_sizes": Choice([8, (8, 8)]), "schedule": Choice(["constant", "cosine"])}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return search(X, y, space=space, n_trials=6, max_epochs=4, test_size=0.25, verbose=0).findings
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        (0.0123456, 3, "0.0123"),
+        (-50.3184899, 4, "−50.32"),
+        (0.1, 3, "0.1"),
+        (0.0, 3, "0"),
+        (128, 3, "128"),
+        (1_234_567.8, 3, "1,234,568"),
+        (1e-5, 3, "1e−5"),
+        (-2.5e12, 3, "−2.5e12"),
+        (0.99999, 3, "1"),
+        (math.nan, 3, "–"),
+        (-math.inf, 3, "–"),
+    ],
+)
+def test_number(value: float, digits: int, text: str) -> None:
+    assert number(value, digits) == text
+
+
+def test_numbers_of_a_column_have_as_many_decimals() -> None:
+    assert numbers([-0.08257659, -0.1, -1.5, math.nan]) == ["−0.0826", "−0.1000", "−1.5000", "–"]
+    assert numbers([-50.3, -1e9, -48.0]) == ["−50.30", "−1e9", "−48.00"]
+    assert numbers([0.0, 0.0]) == ["0", "0"]
+    assert numbers([math.nan]) == ["–"]
+
+
+@pytest.mark.parametrize(
+    ("value", "deviation", "text"),
+    [
+        (-0.0712345, 0.02134, "−0.071 ± 0.021"),
+        (-50.3184, 4.123, "−50.3 ± 4.1"),
+        (-5031.84, 412.3, "−5,032 ± 412"),
+        (0.9712, 0.0, "0.9712"),
+        (0.9712, math.nan, "0.9712"),
+        (math.nan, 0.1, "–"),
+    ],
+)
+def test_with_deviation(value: float, deviation: float, text: str) -> None:
+    assert with_deviation(value, deviation) == text
+
+
+def test_duration() -> None:
+    assert [duration(seconds) for seconds in (0.04, 5.8, 119, 150, 7200, math.nan)] == [
+        "0.0 s", "5.8 s", "119.0 s", "2.5 min", "2.0 h", "time unknown",
+    ]  # fmt: skip
+
+
+def test_config_text() -> None:
+    config = {"dropout": 0.123456, "hidden_layer_sizes": (64,), "schedule": "cosine"}
+    assert config_text(config) == "dropout=0.123, hidden_layer_sizes=(64,), schedule=cosine"
+
+
+def test_summary_is_ten_rows_of_text() -> None:
+    table = summary_table(made_up(warnings=("first", "second")))
+    values = dict(zip(table["item"], table["value"], strict=True))
+    assert len(table) == 10
+    assert values["data"] == "2,000 rows (700 train, 150 valid, 150 select, 1,000 test), 4 columns as 7 inputs"
+    assert values["trials"] == "5 (2 pruned, 2 fail, 1 complete); 40% diverged"
+    assert values["honest score"].startswith("−0.071 ± 0.021 ")
+    assert values["test score"] == "−0.075"
+    assert values["ensemble"] == "best_model: a single model"
+    assert values["warnings"] == "first; second"
+
+
+def test_summary_without_test_rows_time_or_warnings() -> None:
+    n_rows = {"train": 7, "valid": 2, "select": 2, "test": 0}
+    table = summary_table(made_up(n_rows=n_rows, seconds=math.nan)).set_index("item")["value"]
+    assert table["test score"] == "no test rows were given"
+    assert table["cost"].endswith("time unknown")
+    assert table["warnings"] == "none"
+
+
+def test_epochs_saved_by_halving() -> None:
+    findings = made_up()
+    assert findings.epochs_trained == 18 + 2 + 6 + 1 + 3
+    assert findings.epochs_without_halving == 5 * 18
+    assert "67% saved by halving" in summary_table(findings)["value"].str.cat()
+
+
+def test_trials_that_have_not_ended_save_nothing() -> None:
+    findings = made_up([(-0.5,), (-0.4,), ()], states=["RUNNING"] * 3)
+    assert findings.epochs_trained == findings.epochs_without_halving == 4
+    assert "0% saved by halving" in summary_table(findings)["value"].str.cat()
+
+
+def test_summary_document_is_strict_json() -> None:
+    findings = made_up(seconds=math.nan)
+    document = json.loads(json.dumps(summary_document(findings), allow_nan=False))
+    assert document["seconds"] is None
+    assert document["honest_score"] == -0.0712
+    assert document["trial_states"] == {"COMPLETE": 1, "FAIL": 2, "PRUNED": 2}
+    assert document["best_config"]["batch_size"] == 32
+    assert document["edges"] == []
+
+
+def test_summary_document_names_the_edges() -> None:
+    findings = made_up()
+    verdicts = ["edge", "inside", "inside", "edge: natural bound"]
+    document = summary_document(made_up(decisions=findings.decisions.assign(verdict=verdicts)))
+    assert document["edges"] == [
+        {"name": "learning_rate_init", "side": "low", "verdict": "edge"},
+        {"name": "dropout", "side": "high", "verdict": "edge: natural bound"},
+    ]
+
+
+def test_document_of_a_real_search_is_strict_json(found: Findings) -> None:
+    document = json.loads(json.dumps(summary_document(found), allow_nan=False))
+    assert document["n_trials"] == 6
+    assert document["epochs_trained"] == found.trials["epochs"].sum()
+    assert math.isfinite(document["test_score"])
+
+
+def test_write_tables(found: Findings, tmp_path: Path) -> None:
+    names = write_tables(found, tmp_path)
+    assert sorted(names) == sorted(path.name for path in tmp_path.iterdir())
+    trials = pd.read_csv(tmp_path / "trials.csv")
+    assert trials["number"].tolist() == found.trials["number"].tolist()
+    assert np.array_equal(trials["value"], found.trials["value"])
+    assert json.loads((tmp_path / "summary.json").read_text())["title"] == found.title
+
+
+@pytest.mark.skipif(not has_parquet(), reason="pyarrow is not installed")
+def test_choices_of_mixed_types_become_text_in_parquet(found: Findings, tmp_path: Path) -> None:
+    write_tables(found, tmp_path)
+    trials = pd.read_parquet(tmp_path / "trials.parquet")
+    assert set(trials["params_hidden_layer_sizes"]) == {"8", "[8, 8]"}
+    assert trials["stage"].dtype == found.trials["stage"].dtype
+    assert len(pd.read_parquet(tmp_path / "history.parquet")) == len(found.history)
+
+
+def test_without_pyarrow_the_history_is_a_csv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hpsearch.report.findings.has_parquet", lambda: False)
+    names = write_tables(made_up(), tmp_path)
+    assert "history.csv" in names and not any(name.endswith(".parquet") for name in names)
+    assert len(pd.read_csv(tmp_path / "history.csv")) == len(made_up(VALUES).history)

@@ -1,0 +1,183 @@
+"""The page: whole, self-contained, well-formed, escaped, the same bytes each time; for odd findings too."""
+
+import math
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hpsearch.report.findings import Findings
+from hpsearch.report.page import headline, page, write_page
+from tests.report.test_figures import made_up
+from tests.report.test_plots import ODD
+
+EVIL = "<script>alert('x')</script> & \"co\""
+VOID = {"meta", "br"}
+
+
+class Outline(HTMLParser):
+    """Collects headings and tables, and checks that tags are balanced."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.headings: list[str] = []
+        self.tables: list[list[list[str]]] = []
+        self.tags: set[str] = set()
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("td", "th"):
+            self.tables[-1][-1].append("")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] in ("h1", "h2", "h3"):
+            self.headings.append(data.strip())
+        elif self.open and self.open[-1] in ("td", "th"):
+            self.tables[-1][-1][-1] += data
+
+
+def evil() -> Findings:
+    """Findings in which everything that a user may name is an attack."""
+    findings = made_up(title=EVIL, target=EVIL, scoring=EVIL, warnings=(EVIL,))
+    diverged = findings.trials["outcome"] == "diverged"
+    trials = findings.trials.assign(user_attrs_advice=np.where(diverged, EVIL, None))
+    return replace(findings, trials=trials, decisions=findings.decisions.assign(sentence=EVIL))
+
+
+def test_sections_come_in_their_order() -> None:
+    outline = Outline(page(made_up()))
+    assert outline.open == []
+    headings = [
+        "Made up", "Leaderboard", "Best configs", "Learning curves by rung", "Score against each hyperparameter",
+        "What the search cost", "Members of the chosen ensemble", "Words",
+    ]  # fmt: skip
+    assert [heading for heading in outline.headings if heading in headings] == headings
+
+
+def test_headline_leads_with_the_honest_score() -> None:
+    assert headline(made_up()) == (
+        "On rows that nothing was chosen on, the best single model scores neg_log_loss <b>−0.071 ± 0.021</b>, and "
+        "<b>−0.075</b> on the 1,000 test rows (greater is better). The search ran to the end of its plan: 5 trials, "
+        "30 epochs of training, 12.3 s."
+    )
+
+
+def test_headline_of_an_ensemble_and_an_early_end() -> None:
+    findings = made_up([(-0.5,), (-0.4,), ()], ended="timeout")
+    board = findings.leaderboard.assign(chosen=[False, True])
+    assert headline(replace(findings, leaderboard=board)) == (
+        "On rows that nothing was chosen on, the ensemble of 3 models scores neg_log_loss <b>−0.080 ± 0.030</b> "
+        "(greater is better). The timeout ended the search early: 2 of 3 trials, 4 epochs of training, 12.3 s."
+    )
+
+
+@pytest.mark.parametrize("ended", ["finished", "timeout", "interrupted"])
+def test_every_ending_has_a_sentence(ended: str) -> None:
+    assert headline(made_up(ended=ended))
+
+
+def test_warnings_stand_in_a_box_of_their_own() -> None:
+    assert '<div class="warnings"><b>2 warnings</b><ul><li>one</li><li>two</li></ul></div>' in page(
+        made_up(warnings=("one", "two"))
+    )
+    assert '<div class="warnings">' not in page(made_up())
+
+
+def test_tables() -> None:
+    summary, board, best, gaps, diverged, decisions, chance, members = Outline(page(made_up())).tables
+    assert len(summary) == 10
+    assert board[1] == ["best_model (chosen)", "1", "−0.071 ± 0.021", "−0.07500", "−0.3000"]
+    assert best[0] == ["trial", "best value", "at epoch", "trained to", "state", "learning_rate_init", "dropout"]
+    assert [row[:5] for row in best[1:3]] == [
+        ["2", "−0.3000", "6", "6", "cut"],
+        ["0", "−0.4000", "6", "18", "complete"],
+    ]
+    assert [row[2] for row in gaps[1:]] == ["5", "3", "1"]
+    assert [row[-1] for row in gaps[1:]] == ["20%", "33%", "0%"]
+    assert diverged[1:] == [["3", "Diverged: try a tenth of it."], ["4", "Diverged: try a tenth of it."]]
+    assert len(decisions) == 5
+    assert [row[0] for row in chance[1:]] == ["[128]", "[64]"]
+    assert members[1][:5] == ["2", "100.0%", "−0.3000", "6", "ema"]
+
+
+def test_what_is_marked() -> None:
+    text = page(made_up())
+    assert re.findall(r'<tr class="marked"><td class="text">(.*?)</td>', text) == ["best_model (chosen)"]
+    decisions = made_up().decisions.assign(verdict=["edge", "inside", "inside", "inside"])
+    text = page(made_up(decisions=decisions))
+    assert "<h3>learning_rate_init <em>edge at the low end</em></h3>" in text
+    assert '<tr class="marked"><td class="text">edge</td>' in text
+
+
+def test_everything_of_the_user_is_escaped() -> None:
+    text = page(evil())
+    outline = Outline(text)
+    assert "script" not in outline.tags and outline.open == []
+    assert text.count("&lt;script&gt;") >= 8
+    assert outline.headings[0] == EVIL
+
+
+def test_nothing_is_fetched_and_nothing_runs() -> None:
+    text = page(made_up())
+    outline = Outline(text)
+    assert not outline.tags & {"script", "link", "img", "iframe", "image", "object", "embed"}
+    assert set(re.findall(r"[a-z]+://[^\"' ]+", text)) == {"http://www.w3.org/1999/xlink"}
+    assert set(re.findall(r"url\((.)", text)) <= {"#"}
+    assert "@import" not in text
+
+
+@pytest.mark.parametrize("name", ["one epoch", "never ran", "mostly diverged", "magnitudes", "odd names"])
+def test_pages_of_odd_findings(name: str) -> None:
+    outline = Outline(page(ODD[name]))
+    assert outline.open == []
+    assert not any("nan" in cell for table in outline.tables for row in table for cell in row)
+
+
+def test_page_of_fixed_hyperparameters_only() -> None:
+    text = page(made_up(space={"dropout": 0.1, "hidden_layer_sizes": (64,)}))
+    assert "Nothing was searched" in text
+    assert "Fixed in all of them: dropout=0.1, hidden_layer_sizes=(64,)." in text
+
+
+def test_long_lists_are_cut_and_counted() -> None:
+    text = page(made_up([(-0.5,), *[(math.nan,)] * 40]))
+    assert "<h3>40 trials diverged</h3>" in text
+    assert "… and 30 more." in text
+
+
+def test_size_stays_reasonable() -> None:
+    few = len(page(made_up([(-0.5 - number / 1000,) for number in range(64)])))
+    many = len(page(made_up([(-0.5 - number / 1000,) for number in range(1000)])))
+    assert few < 150_000
+    assert many < 400_000
+
+
+def test_the_same_findings_give_the_same_bytes(tmp_path: Path) -> None:
+    write_page(made_up(), tmp_path / "first.html")
+    write_page(made_up(), tmp_path / "second.html")
+    first = (tmp_path / "first.html").read_bytes()
+    assert first == (tmp_path / "second.html").read_bytes()
+    assert first.startswith(b"<!doctype html>") and first.endswith(b"</html>\n")
+
+
+def test_a_title_that_is_no_valid_text_is_written_all_the_same(tmp_path: Path) -> None:
+    write_page(made_up(title="caf\udce9"), tmp_path / "page.html")
+    assert "<h1>caf?</h1>" in (tmp_path / "page.html").read_text("utf-8")

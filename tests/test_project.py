@@ -1,0 +1,37 @@
+"""The project itself: the public face, the pinned versions, the words of the documents."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import hpsearch
+from hpsearch.mlp.recipe import HYPERPARAMETERS, Recipe
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    code = "import sys, hpsearch; print(sorted({'numba', 'numpy', 'pandas', 'optuna', 'sklearn'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+
+
+def test_types_and_lazy_names_are_the_same_list():
+    stub = (ROOT / "hpsearch" / "__init__.pyi").read_text()
+    assert sorted(re.findall(r"import \w+ as (\w+)", stub)) == sorted(hpsearch.__all__)
+    homes = dict(re.findall(r"from ([\w.]+) import (\w+) as", stub)[i][::-1] for i in range(len(hpsearch.__all__)))
+    assert homes == hpsearch._HOMES
+
+
+def test_constraints_hold_names_and_versions_only():
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][\w.]*", line) for line in lines)
+
+
+def test_every_kernel_choice_is_documented_in_the_recipe():
+    assert all(name in (Recipe.__doc__ or "") for name in HYPERPARAMETERS)
+
+
+def test_public_functions_and_classes_have_docstrings():
+    for name in hpsearch.__all__:
+        assert len(getattr(hpsearch, name).__doc__ or "") > 40, name
