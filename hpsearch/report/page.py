@@ -68,7 +68,7 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: .35rem 1.25rem;
 dt { font-weight: 600; } dd { margin: 0; }
 @media (max-width: 34rem) { main { padding: 1.5rem 1rem 3rem; } h1 { font-size: 1.5rem; } .lead { font-size: 1.1rem; }
   dl, .summary td { display: block; } .summary td:first-child { border: 0; padding-bottom: 0; } }
-@media print { body { font-size: 10pt; } main { max-width: none; padding: 0; } h2 { break-after: avoid; }
+@media print { body { font-size: 10pt; } main { max-width: none; padding: 0; } h2, h3, p { break-after: avoid; }
   tr { break-inside: avoid; } .scroll { overflow: visible; } td.long { min-width: 8rem; } }
 """
 
@@ -290,6 +290,8 @@ def _words(findings: Findings) -> str:
         "weights": "raw: as the last step left them; ema: their moving average over the steps.",
         "edge": "more of the best trials lie in the outer tenth of a range than chance would put there.",
     }
+    if not rows["test"]:
+        del meanings["test score"]
     listed = "".join(f"<dt>{escape(word)}</dt><dd>{escape(meaning)}</dd>" for word, meaning in meanings.items())
     return f"<footer><h2>Words</h2><dl>{listed}</dl></footer>"
 

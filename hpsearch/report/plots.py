@@ -32,7 +32,7 @@ Floats = NDArray[np.float64]
 
 INK, MUTED, FAINT, HAIR = "#1f2933", "#66727f", "#eef1f4", "#d5dbe1"
 ACCENT, WASH = "#d1590a", "#fbe3cf"
-RUNGS = LinearSegmentedColormap.from_list("rungs", ["#b9c6d3", "#5a9bd4", "#0b3c6f"])
+RUNGS = LinearSegmentedColormap.from_list("rungs", ["#aab9c8", "#5a9bd4", "#0b3c6f"])
 """Pale for the trials that were cut first, dark for those that got furthest: it reads in grey and colour-blind too."""
 
 WIDE, NARROW, HEIGHT = 4.7, 3.1, 3.1

@@ -32,7 +32,7 @@ def wait_for(happened: Callable[[], object], process: "subprocess.Popen[str]") -
 @pytest.fixture
 def endless(tmp_path: Path) -> Iterator[tuple[Path, "subprocess.Popen[str]"]]:
     """A study that would take minutes, and the process that runs it, once a checkpoint is kept."""
-    study = make_study(tmp_path / "wine", ("max_epochs = 9", "max_epochs = 200000"))
+    study = make_study(tmp_path / "wine", ("max_epochs = 9", "max_epochs = 60000"))
     process = start("run", study)
     try:
         wait_for(lambda: checkpoints(study), process)
@@ -105,7 +105,7 @@ def test_killed_and_run_again(tmp_path: Path) -> None:
 
 
 def test_stopped_before_anything_is_finished(tmp_path: Path) -> None:
-    study = make_study(tmp_path / "wine", ("max_epochs = 9", "max_epochs = 20000000"))
+    study = make_study(tmp_path / "wine", ("max_epochs = 9", "max_epochs = 6000000"))
     process = start("run", study)
     wait_for(lambda: (study / "out" / "study.db.fits" / "wine" / "lock").exists(), process)
     process.send_signal(signal.SIGTERM)
