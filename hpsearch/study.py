@@ -210,7 +210,7 @@ class Study:
         chance: pd.DataFrame, ended: str,
     ) -> Findings:  # fmt: skip
         trials = trial_table(record.study)
-        decisions = boundary_check(trials, self.problem.space, len(plan.stages) - 1)
+        decisions = boundary_check(curves.at_their_best(trials), self.problem.space, len(plan.stages) - 1)
         best = library.best_first("ema")[0]
         rows = self.dataset.rows
         return Findings(
@@ -251,6 +251,11 @@ class Curves:
             self._stages[result.number] = record.stage
             self._latest[result.number] = result
             self._values.setdefault(result.number, {})[result.epochs] = result.value
+
+    def at_their_best(self, trials: pd.DataFrame) -> pd.DataFrame:
+        """The trial table with each trial's best value at any rung end, as the library of members ranks it."""
+        best = {number: max(values.values()) for number, values in self._values.items()}
+        return trials.assign(value=trials["number"].map(best).where(trials["state"] != "FAIL"))
 
     def failures(self) -> list[str]:
         """The advice of the failed trials, in their order."""
@@ -305,8 +310,8 @@ def _warnings(decisions: pd.DataFrame, chance: pd.DataFrame, ended: str) -> list
     edges = decisions.loc[decisions["verdict"] == EDGE, "sentence"]
     unhealthy = chance.loc[chance["verdict"] != "as it should be", "sentence"]
     stopped = {
-        "timeout": "the timeout ended the search early",
+        "timeout": "The timeout ended the search early",
         "interrupted": "Ctrl-C or SIGTERM ended the search early",
-        "unfinished": "the search is not finished: this is what is kept of it so far",
+        "unfinished": "The search is not finished: this is what is kept of it so far",
     }
     return [*edges, *unhealthy, *([stopped[ended]] if ended in stopped else [])]

@@ -29,9 +29,7 @@ def predict(study: Path, table: Path, output: str) -> None:
         hpsearch predict studies/wine_csv new.csv --output predictions.csv
     """
     path = _checked_output(output, table)
-    folder = _model_folder(study)
-    with refusing(folder):
-        ensemble = load(folder)
+    ensemble = _model(study)
     with refusing(f"cannot predict {table}"):
         predictions = predicted(ensemble, read_table(table).drop(columns=ensemble.target.name, errors="ignore"))
     if path is None:
@@ -66,11 +64,11 @@ def _checked_output(output: str, table: Path) -> Path | None:
     return path
 
 
-def _model_folder(study: Path) -> Path:
-    """The model folder of a study, or the one that was given itself."""
-    if (study / MANIFEST).is_file():
-        return study
-    folder = read_study_file(study).model
-    if not folder.exists():
-        raise Refused(f"{folder}: there is no model yet; `hpsearch run {study}` makes it")
-    return folder
+def _model(study: Path) -> Ensemble:
+    """The model of a study, or of the model folder that was given itself."""
+    folder = study if (study / MANIFEST).is_file() else read_study_file(study).model
+    with refusing(folder):
+        try:
+            return load(folder)
+        except FileNotFoundError:
+            raise Refused(f"{folder}: there is no model yet; `hpsearch run {study}` makes it") from None

@@ -140,6 +140,7 @@ def run(problem: Problem[F], plan: Plan, record: StudyRecord, workers: Workers, 
     Ends after the record of an incomplete rung when `stop` is requested. If it was requested before the start,
     nothing is trained or written: the records then tell what is kept.
     """
+    only_reads = stop.requested()
     for stage_number, stage in enumerate(plan.stages):
         first = plan.first_trial(stage_number)
         tasks = _draw(problem, stage_number, range(first, first + stage.n_trials))
@@ -157,8 +158,8 @@ def run(problem: Problem[F], plan: Plan, record: StudyRecord, workers: Workers, 
             complete = len(results) == len(tasks)
             is_last = rung_number == len(stage.rungs) - 1
             kept = best({number: result.value for number, result in results.items()}, rung.keep) if complete else []
-            if complete and not stop.requested():
-                _settle(record, results, kept, is_last)
+            if not only_reads:
+                _settle(record, results, kept, complete, is_last)
             ordered = tuple(results[number] for number in sorted(results))
             yield RungRecord(stage_number, rung_number, rung.epochs, ordered, tuple(kept), complete)
             if not complete:
@@ -246,14 +247,16 @@ def score_rows(scorer: Scorer, dataset: Dataset, rows: NDArray[np.int64], predic
     return scorer(dataset.y[rows], predictions, weights)
 
 
-def _settle(record: StudyRecord, results: Mapping[int, TrialResult], kept: Sequence[int], is_last: bool) -> None:
+def _settle(
+    record: StudyRecord, results: Mapping[int, TrialResult], kept: Sequence[int], complete: bool, is_last: bool
+) -> None:
     """Write down what a rung decided: values, and the ends of the trials that do not go on."""
     for number, result in sorted(results.items()):
         if result.outcome is not None:
             record.finish(number, "FAIL", result.epochs, None, result.outcome)
-        elif number not in kept:
+        elif complete and number not in kept:
             record.finish(number, "PRUNED", result.epochs, result.value, stopped(result.epochs))
-        elif is_last:
+        elif complete and is_last:
             record.finish(number, "COMPLETE", result.epochs, result.value, finished(result.epochs))
         else:
             record.report(number, result.epochs, result.value)

@@ -64,7 +64,7 @@ def _trial_row(trial: FrozenTrial) -> dict[str, object]:
         **{f"params_{name}": value for name, value in trial.params.items()},
         **{f"user_attrs_{name}": value for name, value in trial.user_attrs.items() if name not in own},
         "stage": trial.user_attrs.get("stage"),
-        "rung": len(trial.intermediate_values) - (0 if failed else 1),
+        "rung": max(0, len(trial.intermediate_values) - (0 if failed else 1)),
         "epochs": trial.user_attrs.get("epochs", trial.last_step or 0),
         "seed": trial.user_attrs.get("seed"),
         "outcome": trial.user_attrs.get("outcome"),

@@ -1,4 +1,7 @@
-"""The findings of a search: all its tables and facts in one record, from which summary, files and page are made."""
+"""The findings of a search: all its tables and facts in one record, from which summary, files and page are made.
+
+How numbers are put into words is here too.
+"""
 
 import json
 import math
@@ -88,7 +91,7 @@ def summary_table(findings: Findings) -> pd.DataFrame:
     counted = ", ".join(f"{states[state]} {state.lower()}" for state in states.index)
     saved = 1 - findings.epochs_trained / max(findings.epochs_without_halving, 1)
     items = {
-        "task": f"{findings.task}, target {findings.target}",
+        "task": f"{findings.task}, target {findings.target!r}",
         "data": f"{sum(rows.values()):,} rows ({', '.join(f'{count:,} {part}' for part, count in rows.items())}), "
         f"{findings.n_columns} columns as {findings.n_inputs} inputs",
         "score": f"{findings.scoring} (greater is better)",

@@ -132,12 +132,12 @@ def _draw_numbers(axes: Axes, record: Panel, n_rungs: int, score: str) -> None:
         axes.axvspan(shade.low, shade.high, color=WASH if shade.crowded else FAINT, linewidth=0, zorder=0)
     for edge in (0, 1):
         axes.axvline(edge, color=MUTED, linewidth=0.8)
-    ladder = _Ladder.of(record)
-    _dots(axes, record.positions, ladder.place(record.values), record, n_rungs)
-    _markers(axes, record.failed, np.full(len(record.failed), ladder.failed), "x", MUTED)
-    axes.axhline(ladder.foot, color=HAIR, linewidth=0.8)
-    axes.set_ylim(ladder.bottom, ladder.top)
-    axes.set_yticks(ladder.ticks, ladder.labels)
+    scale = _ValueAxis.of(record)
+    _dots(axes, record.positions, scale.place(record.values), record, n_rungs)
+    _markers(axes, record.failed, np.full(len(record.failed), scale.failed), "x", MUTED)
+    axes.axhline(scale.foot, color=HAIR, linewidth=0.8)
+    axes.set_ylim(scale.bottom, scale.top)
+    axes.set_yticks(scale.ticks, scale.labels)
     axes.set_xlim(-0.04, 1.04)
     axes.set_xticks([tick for tick, _ in record.ticks], [label for _, label in record.ticks])
     axes.grid(axis="x", visible=False)
@@ -146,15 +146,15 @@ def _draw_numbers(axes: Axes, record: Panel, n_rungs: int, score: str) -> None:
 
 def _draw_choices(axes: Axes, record: Panel, n_rungs: int, score: str) -> None:
     """One strip per choice, value to the right; a bar at the median."""
-    ladder = _Ladder.of(record)
-    _dots(axes, ladder.place(record.values), record.positions, record, n_rungs)
-    _markers(axes, np.full(len(record.failed), ladder.failed), record.failed, "x", MUTED)
+    scale = _ValueAxis.of(record)
+    _dots(axes, scale.place(record.values), record.positions, record, n_rungs)
+    _markers(axes, np.full(len(record.failed), scale.failed), record.failed, "x", MUTED)
     reach = 0.36 / len(record.ticks)
     middles = np.array([tick for tick, _ in record.ticks])
-    axes.vlines(ladder.place(np.array(record.medians)), middles - reach, middles + reach, color=INK, linewidth=1.2)
-    axes.axvline(ladder.foot, color=HAIR, linewidth=0.8)
-    axes.set_xlim(ladder.bottom, ladder.top)
-    axes.set_xticks(ladder.ticks[::2], ladder.labels[::2])
+    axes.vlines(scale.place(np.array(record.medians)), middles - reach, middles + reach, color=INK, linewidth=1.2)
+    axes.axvline(scale.foot, color=HAIR, linewidth=0.8)
+    axes.set_xlim(scale.bottom, scale.top)
+    axes.set_xticks(scale.ticks[::2], scale.labels[::2])
     axes.set_ylim(1, 0)
     axes.set_yticks(middles, [_drawable(label) for _, label in record.ticks])
     axes.tick_params(axis="y", length=0)
@@ -163,8 +163,8 @@ def _draw_choices(axes: Axes, record: Panel, n_rungs: int, score: str) -> None:
 
 
 @dataclass(frozen=True)
-class _Ladder:
-    """An axis of values with rungs below it: for trials `below` its low end, and for those that `failed`."""
+class _ValueAxis:
+    """An axis of values with lanes beyond its low end: for trials `below` it, and for those that `failed`."""
 
     low: float
     high: float
@@ -172,7 +172,7 @@ class _Ladder:
     has_failed: bool
 
     @classmethod
-    def of(cls, record: Panel) -> "_Ladder":
+    def of(cls, record: Panel) -> "_ValueAxis":
         assert record.axis is not None
         return cls(record.axis.low, record.axis.high, record.n_below > 0, len(record.failed) > 0)
 
@@ -191,7 +191,7 @@ class _Ladder:
 
     @property
     def foot(self) -> float:
-        """Where the axis ends and the rungs begin; without any, where the drawing ends."""
+        """Where the axis ends and the lanes begin; without any, where the drawing ends."""
         return self.low if self.has_below or self.has_failed else self.bottom
 
     @property
@@ -211,7 +211,7 @@ class _Ladder:
         return [f"{tick:,.{decimals}f}".replace("-", "−") if abs(tick) < 1e6 else number(tick) for tick in self.ticks]
 
     def place(self, values: Floats) -> Floats:
-        """The values, those beyond the low end on their rung."""
+        """The values, those beyond the low end in their lane."""
         return np.where(values < self.low, self.below, values)
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with the data of a study is said in one sentence, by `validate` and `run` alike, and nothing is written."""
+"""What is wrong with the data of a study is said in one sentence, and nothing is written."""
 
 from collections.abc import Callable
 from pathlib import Path

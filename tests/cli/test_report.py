@@ -20,14 +20,13 @@ def test_gives_what_run_gave(finished: Path) -> None:
     assert [name for name in before if before[name] != after[name] and name != "report.html"] == []
 
 
-def test_of_a_study_that_is_not_finished(finished: Path) -> None:
+def test_of_what_is_left(finished: Path) -> None:
     for kept in (finished / "out" / "study.db.fits" / "wine").glob("*_epoch_00009.safetensors"):
         kept.unlink()
     result = hpsearch("report", finished)
     assert result.exit_code == 0
     assert json.loads((finished / "out" / "summary.json").read_text())["n_trials"] == 9
-    history = pd.read_parquet(finished / "out" / "history.parquet")
-    assert history["epoch"].max() == 3
+    assert pd.read_csv(finished / "out" / "members.csv")["epoch"].max() == 3
 
 
 def test_nothing_kept(study: Path) -> None:

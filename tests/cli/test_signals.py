@@ -99,8 +99,8 @@ def test_killed_and_run_again(tmp_path: Path) -> None:
     assert again.communicate(timeout=PATIENCE) == ("", "")
     assert again.returncode == 0
     assert checkpoints(killed).items() >= kept.items()
-    tables = [pd.read_csv(study / "out" / "trials.csv").drop(columns=TIMES) for study in (whole, killed)]
-    pd.testing.assert_frame_equal(*tables, check_exact=True)
+    expected, found = (pd.read_csv(study / "out" / "trials.csv").drop(columns=TIMES) for study in (whole, killed))
+    pd.testing.assert_frame_equal(found, expected, check_exact=True)
     assert contents(whole / "out" / "model") == contents(killed / "out" / "model")
 
 
