@@ -152,9 +152,9 @@ def test_when_all_trials_fail_the_advice_is_the_error(wine):
 
 def test_an_optimum_at_an_edge_is_a_warning_and_a_decision(wine):
     others = {"hidden_layer_sizes": (8,), "batch_size": 32, "dropout": 0.0, "weight_decay": 0.01}
-    space = others | {"learning_rate_init": LogUniform(1e-7, 1e-3)}
+    space = others | {"learning_rate_init": LogUniform(1e-6, 2e-3)}
     with pytest.warns(UserWarning, match="learning_rate_init: .* top tenth"):
-        result = quick(*wine, space=space, n_trials=64, max_epochs=3)
+        result = quick(*wine, space=space, n_trials=64, max_epochs=27)
     edge = result.decisions.set_index(["name", "side"]).loc[("learning_rate_init", "high")]
     assert edge["verdict"] == "edge" and any("learning_rate_init" in text for text in result.findings.warnings)
 
