@@ -11,7 +11,7 @@ _HOMES = {
     "Choice": "hpsearch.space.distributions",
     "Ensemble": "hpsearch.ensemble.ensemble",
     "Integer": "hpsearch.space.distributions",
-    "Locked": "hpsearch.record.folder",
+    "Locked": "hpsearch.record.lock",
     "LogUniform": "hpsearch.space.distributions",
     "Result": "hpsearch.api",
     "Uniform": "hpsearch.space.distributions",

@@ -10,7 +10,7 @@ from typing import IO, Any
 
 import click
 
-from hpsearch.record.folder import Locked
+from hpsearch.record.lock import Locked
 
 
 class Ended(click.ClickException):

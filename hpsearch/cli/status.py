@@ -7,11 +7,12 @@ from typing import cast
 
 import click
 
-from hpsearch.cli.kept import epochs_kept, holder, reading
+from hpsearch.cli.kept import reading
 from hpsearch.cli.show import show_items, show_table
 from hpsearch.cli.study_file import STUDY, read_study_file
 from hpsearch.orchestrator.plan import Plan
 from hpsearch.record.checkpoints import FolderCheckpoints
+from hpsearch.record.lock import holder
 from hpsearch.record.trials import IDENTITY, StudyRecord
 
 
@@ -32,9 +33,9 @@ def status(study: Path) -> None:
         if record is None:
             show_items({"study": file.name, "state": "not begun"})
             return
-        plan, folder = Plan.from_json(record.plan or []), cast(FolderCheckpoints, record.checkpoints).path
-        show_items(_items(file.name, plan, record, holder(folder / "lock")))
-        show_table(["stage", "rung", "epochs", "trials done", "of"], _rungs(plan, epochs_kept(folder)))
+        plan, checkpoints = Plan.from_json(record.plan or []), cast(FolderCheckpoints, record.checkpoints)
+        show_items(_items(file.name, plan, record, holder(checkpoints.path / "lock")))
+        show_table(["stage", "rung", "epochs", "trials done", "of"], _rungs(plan, checkpoints.kept()))
 
 
 def _items(name: str, plan: Plan, record: StudyRecord, run: str | None) -> dict[str, str]:

@@ -5,6 +5,8 @@ What comes back is what was saved, to the last bit, or nothing: the loop then tr
 
 import hashlib
 import json
+import os
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +19,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from hpsearch.record.folder import sync_folder, write_file, writing_in_words
+
+FILE_NAME = re.compile(r"trial_(\d+)_epoch_(\d+)\.safetensors")
 
 Tensors: TypeAlias = dict[str, NDArray[Any]]
 JSON: TypeAlias = "Mapping[str, JSON] | Sequence[JSON] | str | int | float | bool | None"
@@ -91,6 +95,14 @@ class FolderCheckpoints:
             sentence = f"{self.path}: {error}; the trial is trained again from the rung before"
             warnings.warn(sentence, RuntimeWarning, stacklevel=2)
             return None
+
+    def kept(self) -> dict[int, set[int]]:
+        """The epochs at which each trial has a file, by trial number; damaged ones count."""
+        epochs: dict[int, set[int]] = {}
+        for found in map(FILE_NAME.fullmatch, os.listdir(self.path) if self.path.exists() else ()):
+            if found is not None:
+                epochs.setdefault(int(found[1]), set()).add(int(found[2]))
+        return epochs
 
     def _file(self, trial_number: int, epoch: int) -> Path:
         return self.path / f"trial_{trial_number:05d}_epoch_{epoch:05d}.safetensors"

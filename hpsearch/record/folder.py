@@ -1,23 +1,19 @@
-"""What is on disk is whole or absent: files, folders with a *manifest*, and the *lock* of the one writer.
+"""What is on disk is whole or absent: files, and folders with a *manifest*.
 
 Files are written under a temporary name, synchronised and renamed. A manifest is the JSON file, written last, that
 lists the files of a folder with their sizes and SHA-256. POSIX only.
 """
 
-import fcntl
 import hashlib
 import json
 import os
 import re
 import shutil
-import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 FORMAT = "hpsearch folder 1"
 MANIFEST = "manifest.json"
@@ -58,7 +54,7 @@ def write_folder(path: str | os.PathLike[str], files: Mapping[str, bytes]) -> No
             raise ValueError(f"files must have plain names other than {MANIFEST}, but got {name!r}")
     with writing_in_words(target):
         _recover(target)
-        _refuse_foreign(target)
+        refuse_foreign(target)
         try:
             temporary.mkdir()
             for name, data in {**files, MANIFEST: _manifest(files)}.items():
@@ -102,66 +98,6 @@ def remove_leftovers(folder: str | os.PathLike[str]) -> None:
                 shutil.rmtree(entry)
             else:
                 entry.unlink(missing_ok=True)
-
-
-class Locked(RuntimeError):
-    """Somebody else holds the lock; the message names the process."""
-
-
-class Lock:
-    """A context manager that one holder at a time can enter, among all processes and threads of the machine.
-
-    The kernel lets go of it (`flock`) when the holder ends, however it ends. Started programs and forked children do
-    not hold it. The file stays: deleting it would let a second holder in.
-
-    Entering raises `Locked` at once, without waiting, if it is held, and an OSError that names the folder if the file
-    cannot be written. One object may be used again after it was left, but not entered twice.
-    """
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._path = Path(path).absolute()
-        self._file = -1
-
-    def __enter__(self) -> Self:
-        with writing_in_words(self._path):
-            file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            now = datetime.now().astimezone().isoformat(timespec="seconds")
-            os.ftruncate(file, 0)
-            os.write(file, f"process {os.getpid()} on {socket.gethostname()} since {now}\n".encode())
-        except BlockingIOError:
-            holder = os.read(file, 200).decode(errors="replace").strip() or "another process"
-            os.close(file)
-            raise Locked(f"{self._path} is held by {holder}") from None
-        except BaseException:
-            os.close(file)
-            raise
-        self._file = file
-        _held.add(file)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._file in _held:
-            _held.remove(self._file)
-            # Closing alone would not do while a program that another thread just started still shares the file.
-            fcntl.flock(self._file, fcntl.LOCK_UN)
-            os.close(self._file)
-
-
-_held: set[int] = set()
-
-
-def _let_go_in_child() -> None:
-    # A forked worker that outlives its killed parent would keep the study locked.
-    for file in _held:
-        os.close(file)
-    _held.clear()
-
-
-os.register_at_fork(after_in_child=_let_go_in_child)
 
 
 def temporary_name(path: Path) -> Path:
@@ -283,7 +219,7 @@ def _recover(path: Path) -> None:
         os.rename(_aside(path), path)
 
 
-def _refuse_foreign(path: Path) -> None:
+def refuse_foreign(path: Path) -> None:
     """ValueError if `path` exists and replacing it would delete anything that hpsearch did not write."""
     if not path.exists():
         return

@@ -18,8 +18,9 @@ from optuna.trial import TrialState, create_trial
 
 from hpsearch.mlp.outcome import Outcome
 from hpsearch.record.checkpoints import Checkpoints, FolderCheckpoints, MemoryCheckpoints
-from hpsearch.record.folder import Lock, remove_leftovers
+from hpsearch.record.folder import remove_leftovers
 from hpsearch.record.journal import open_storage
+from hpsearch.record.lock import Lock
 from hpsearch.space.space import SearchSpace
 
 Storage: TypeAlias = str | os.PathLike[str] | BaseStorage | None

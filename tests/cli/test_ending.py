@@ -7,7 +7,7 @@ import click
 import pytest
 
 from hpsearch.cli.ending import Ended, HeldByAnother, Refused, exit_codes, refusing
-from hpsearch.record.folder import Locked
+from hpsearch.record.lock import Locked
 
 
 def ended(error: BaseException) -> Ended:

@@ -10,7 +10,7 @@ import pytest
 
 import hpsearch as library
 from hpsearch.data.table import read_table
-from hpsearch.record.folder import Lock
+from hpsearch.record.lock import Lock
 from hpsearch.record.tables import has_parquet
 from hpsearch.study import Study
 from tests.cli.studies import contents, hpsearch, make_study, not_root, refused

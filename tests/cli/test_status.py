@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from hpsearch.record.folder import Lock
+from hpsearch.record.lock import Lock
 from tests.cli.studies import contents, hpsearch, refused
 
 

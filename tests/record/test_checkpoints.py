@@ -211,3 +211,11 @@ class TestSafetensors:
     def test_anything_else_is_refused_by_name(self, data: bytes) -> None:
         with pytest.raises(ValueError, match="^a.safetensors is damaged"):
             from_safetensors("a.safetensors", data)
+
+
+def test_what_is_kept(tmp_path: Path) -> None:
+    for name in ("trial_00001_epoch_00003", "trial_00001_epoch_00009", "trial_00012_epoch_00003", ".trial_00002"):
+        (tmp_path / f"{name}.safetensors").touch()
+    (tmp_path / "lock").touch()
+    assert FolderCheckpoints(tmp_path).kept() == {1: {3, 9}, 12: {3}}
+    assert FolderCheckpoints(tmp_path / "none").kept() == {}

@@ -1,29 +1,22 @@
 """Files and folders are whole or absent, also after kill -9; a changed bit is seen; one holder per lock."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from hpsearch.record.folder import (
     FORMAT,
-    Lock,
-    Locked,
     read_folder,
     remove_leftovers,
     write_file,
     write_folder,
 )
+from tests.record.folders import names, read_only_folder
 
-NOBODY = 65534
 FILES = {"weights.safetensors": bytes(range(40)), "columns.json": b'["a", "b"]', "empty": b""}
 
 # Children write one content after the other, acknowledge each in a pipe, and are killed at random moments: what lies
@@ -76,27 +69,6 @@ def run(script: str, *arguments: object) -> str:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-@contextmanager
-def read_only_folder(**files: bytes) -> Iterator[Path]:
-    """A folder in which this process, for once not root, may not write."""
-    with tempfile.TemporaryDirectory() as name:
-        for file, content in files.items():
-            Path(name, file).write_bytes(content)
-        os.chmod(name, 0o555)
-        user = os.geteuid()
-        if user == 0:
-            os.seteuid(NOBODY)
-        try:
-            yield Path(name)
-        finally:
-            os.seteuid(user)
-            os.chmod(name, 0o755)
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in folder.iterdir())
 
 
 class TestWriteFile:
@@ -312,103 +284,3 @@ def test_remove_leftovers_deletes_nothing_else(tmp_path: Path) -> None:
     (tmp_path / ".model.12-34.tmp" / "weights").write_text("x")
     remove_leftovers(tmp_path)
     assert names(tmp_path) == [".hidden", ".model.old", "12-34.tmp", "a.tmp"]
-
-
-HOLDER = r"""
-import os, sys, time
-from hpsearch.record.folder import Lock
-with Lock(sys.argv[1]):
-    if sys.argv[2] == "fork" and not os.fork():
-        os.write(1, f"child {os.getpid()}\n".encode())
-        time.sleep(60)
-    os.write(1, b"held\n")
-    sys.stdin.read()
-"""
-
-
-@contextmanager
-def holder(path: Path, kind: str = "plain") -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
-    """A process that holds the lock, and the lines it printed; killed at the end, with its children."""
-    command = [sys.executable, "-c", HOLDER, str(path), kind]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, process_group=0) as process:
-        assert process.stdout is not None
-        lines = [process.stdout.readline() for _ in range(2 if kind == "fork" else 1)]
-        try:
-            yield process, lines
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-
-
-class TestLock:
-    def test_a_second_holder_is_told_who_holds_it(self, tmp_path: Path) -> None:
-        with Lock(tmp_path / "lock"):
-            with pytest.raises(Locked, match=rf"{tmp_path / 'lock'} is held by process {os.getpid()} on .+ since 2"):
-                Lock(tmp_path / "lock").__enter__()
-        with Lock(tmp_path / "lock"):
-            pass
-        assert names(tmp_path) == ["lock"]
-
-    def test_one_object_may_be_used_again(self, tmp_path: Path) -> None:
-        lock = Lock(tmp_path / "lock")
-        for _ in range(2):
-            with lock, pytest.raises(Locked):
-                lock.__enter__()
-
-    def test_left_by_an_exception(self, tmp_path: Path) -> None:
-        with pytest.raises(KeyError), Lock(tmp_path / "lock"):
-            raise KeyError
-        with Lock(tmp_path / "lock"):
-            pass
-
-    def test_another_process_holds_it_until_it_is_killed(self, tmp_path: Path) -> None:
-        with holder(tmp_path / "lock") as (process, _):
-            with pytest.raises(Locked, match=f"process {process.pid} "):
-                Lock(tmp_path / "lock").__enter__()
-            process.kill()
-            process.wait()
-            with Lock(tmp_path / "lock"):
-                pass
-
-    def test_a_forked_child_does_not_hold_it(self, tmp_path: Path) -> None:
-        with holder(tmp_path / "lock", "fork") as (process, lines):
-            process.kill()
-            process.wait()
-            child = int(next(line for line in lines if line.startswith("child")).split()[1])
-            with Lock(tmp_path / "lock"):
-                os.kill(child, 0)
-
-    def test_a_started_program_does_not_hold_it(self, tmp_path: Path) -> None:
-        with Lock(tmp_path / "lock"):
-            program = subprocess.Popen(["sleep", "60"], close_fds=False)
-        with Lock(tmp_path / "lock"):
-            pass
-        assert program.poll() is None
-        program.kill()
-        program.wait()
-
-    def test_many_threads_one_holder(self, tmp_path: Path) -> None:
-        inside, met, entered = [], [], []
-
-        def work() -> None:
-            for _ in range(200):
-                try:
-                    with Lock(tmp_path / "lock"):
-                        inside.append(1)
-                        met.append(len(inside))
-                        inside.pop()
-                        entered.append(1)
-                except Locked:
-                    pass
-
-        threads = [threading.Thread(target=work) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert entered and set(met) == {1}
-
-    def test_a_folder_that_is_not_writable_is_named(self) -> None:
-        with read_only_folder() as folder, pytest.raises(PermissionError, match=f"in the folder {folder}"):
-            Lock(folder / "lock").__enter__()

@@ -7,8 +7,8 @@ import optuna
 import pytest
 
 from hpsearch.mlp.outcome import diverged, finished, stopped
-from hpsearch.record.folder import Locked
 from hpsearch.record.journal import open_storage
+from hpsearch.record.lock import Locked
 from hpsearch.record.tables import TrialHistory, history_table, trial_table
 from hpsearch.record.trials import open_record
 from hpsearch.space.distributions import Choice, LogUniform
