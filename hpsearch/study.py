@@ -24,10 +24,11 @@ from hpsearch.mlp.recipe import BOUNDS, HYPERPARAMETERS
 from hpsearch.mlp.train import Fit, steps_per_epoch
 from hpsearch.orchestrator.learners import MLPLearner, default_space, largest_batch
 from hpsearch.orchestrator.plan import Plan, default_max_epochs, random_stage
-from hpsearch.orchestrator.run import Problem, RungRecord, TrialResult, Workers, run, train_again
+from hpsearch.orchestrator.run import Problem, RungRecord, Workers, run, train_again
 from hpsearch.orchestrator.stop import Stop
-from hpsearch.record.tables import TrialHistory, history_table, trial_table
+from hpsearch.record.tables import history_table, trial_table
 from hpsearch.record.trials import StudyRecord
+from hpsearch.report.curves import Curves
 from hpsearch.report.findings import Findings
 from hpsearch.report.progress import ProgressReport
 from hpsearch.space.distributions import Choice, Distribution
@@ -141,7 +142,7 @@ class Study:
             if len(library) == 0:
                 raise _nothing_found(curves.failures(), plan, stop)
             ensembles = averages(library, self.dataset, self.problem.scorer, self.problem.seed)
-            fits = self._train_again(ensembles[0], workers, stop) if refit else None
+            fits = self._train_again(ensembles[0], record, workers, stop) if refit else None
         if not only_reads and not was_over:
             record.add_seconds(time.monotonic() - began)
         ended = "interrupted" if stop.interrupted else "unfinished" if only_reads else "timeout"
@@ -155,10 +156,12 @@ class Study:
         recipes = [self.learner.recipe(config) for config in configs]
         return loss_at_chance(recipes, self.learner.examples(self.dataset))
 
-    def _train_again(self, chosen: Average, workers: Workers, stop: Stop) -> dict[tuple[int, int], Fit] | None:
+    def _train_again(
+        self, chosen: Average, record: StudyRecord, workers: Workers, stop: Stop
+    ) -> dict[tuple[int, int], Fit] | None:
         """The chosen members, trained on all rows but the test rows; None if it was stopped before."""
         members = {(member.result.number, member.result.epochs): member.result for member in chosen.members}
-        return train_again(self.problem, list(members.values()), workers, stop)
+        return train_again(self.problem, list(members.values()), record.refits, workers, stop)
 
     def _ensemble(self, chosen: Average, record: StudyRecord, fits: Mapping[tuple[int, int], Fit] | None) -> Ensemble:
         networks = []
@@ -206,7 +209,7 @@ class Study:
         }
 
     def _findings(
-        self, plan: Plan, record: StudyRecord, ensembles: Sequence[Average], library: Library, curves: "Curves",
+        self, plan: Plan, record: StudyRecord, ensembles: Sequence[Average], library: Library, curves: Curves,
         chance: pd.DataFrame, ended: str,
     ) -> Findings:  # fmt: skip
         trials = trial_table(record.study)
@@ -235,44 +238,6 @@ class Study:
             ended=ended,
             warnings=(*self.dataset.warnings, *_warnings(decisions, chance, ended)),
         )
-
-
-class Curves:
-    """Collects the training curves of all trials from the rung records of a run."""
-
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-        self._stages: dict[int, int] = {}
-        self._latest: dict[int, TrialResult] = {}
-        self._values: dict[int, dict[int, float]] = {}
-
-    def add(self, record: RungRecord) -> None:
-        for result in record.results:
-            self._stages[result.number] = record.stage
-            self._latest[result.number] = result
-            self._values.setdefault(result.number, {})[result.epochs] = result.value
-
-    def at_their_best(self, trials: pd.DataFrame) -> pd.DataFrame:
-        """The trial table with each trial's best value at any rung end, as the library of members ranks it."""
-        best = {number: max(values.values()) for number, values in self._values.items()}
-        return trials.assign(value=trials["number"].map(best).where(trials["state"] != "FAIL"))
-
-    def failures(self) -> list[str]:
-        """The advice of the failed trials, in their order."""
-        ordered = (self._latest[number] for number in sorted(self._latest))
-        return [result.outcome.sentence for result in ordered if result.outcome is not None]
-
-    def histories(self) -> list[TrialHistory]:
-        return [
-            TrialHistory(
-                trial_number=number,
-                stage=stage,
-                rung_epochs=tuple(rung.epochs for rung in self._plan.stages[stage].rungs),
-                values=self._values[number],
-                curve=self._latest[number].history,
-            )
-            for number, stage in sorted(self._stages.items())
-        ]
 
 
 def check_whole(name: str, value: object) -> None:

@@ -310,3 +310,10 @@ def test_the_public_names_are_there():
         assert getattr(hpsearch, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'serch'"):
         hpsearch.serch  # noqa: B018
+
+
+def test_the_smallest_table_is_searched(wine):
+    X, y = wine
+    rows = np.concatenate([np.flatnonzero(y == 0)[:6], np.flatnonzero(y == 1)[:6]])
+    result = quick(X.iloc[rows], y.iloc[rows], n_trials=3)
+    assert np.isfinite(result.honest_score)

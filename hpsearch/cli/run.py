@@ -12,7 +12,7 @@ from hpsearch.cli.question import checked_study
 from hpsearch.cli.study_file import STUDY, StudyFile, overridden, read_study_file
 from hpsearch.orchestrator.plan import Plan
 from hpsearch.orchestrator.stop import Stop
-from hpsearch.record.folder import writing_in_words
+from hpsearch.record.folder import refuse_foreign, writing_in_words
 from hpsearch.record.trials import StudyRecord, open_record
 from hpsearch.report.findings import Findings
 from hpsearch.space.refine import EDGE
@@ -72,9 +72,7 @@ def run(
             )  # fmt: skip
         except AllTrialsFailed as error:
             raise NoModel(f"{file.path}: {error}") from error
-        # refused where the folder holds anything of others
-        with refusing(file.path):
-            ensemble.save(file.model)
+        ensemble.save(file.model)
         names = [file.model.name, *write_findings(findings, file.out)]
     if not quiet:
         show_findings(findings, file.out, names)
@@ -96,6 +94,7 @@ def _writing(file: StudyFile, asked: Study) -> Iterator[tuple[StudyRecord, Plan]
         with refusing(file.path):
             with writing_in_words(file.out):
                 file.out.mkdir(exist_ok=True)
+            refuse_foreign(file.model)
             record = stack.enter_context(open_record(file.storage, file.name, synchronous=file.search.synchronous))
             plan = asked.plan(record, file.search.n_trials)
         yield record, plan

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 RowNumbers = NDArray[np.int64]
 
-FEWEST_ROWS = 10
+FEWEST_ROWS = 12
 MOST_BINS = 10
 FEWEST_ROWS_PER_BIN = 5
 HELD_SHARE = 0.2
+FEWEST_HELD = 20  # of small tables a larger share is held, up to a third
 MOST_HELD = 20_000  # 10,000 validation rows give an accuracy to ± 0.5 %; more would only cost time at every evaluation
 
 # One stream of pseudo-random bits per purpose, so that a test set does not change how the other rows are dealt.
@@ -101,10 +102,10 @@ def split_rows(
     """The row sets of a table: first the test rows, then of the rest a share `held`, dealt to valid and select in turn.
 
     Test rows are dealt if `test_size` is given: a share in (0, 0.5], or a whole number of rows up to half of them.
-    Otherwise they are the `n_appended` rows that follow the `strata` (n_rows,) given here. Held rows are at most
-    20,000. Every stratum with two rows or more keeps a training row.
-    Raises ValueError for another test_size, fewer than ten rows that are not test rows, and strata so small that no
-    row can be held out.
+    Otherwise they are the `n_appended` rows that follow the `strata` (n_rows,) given here. Held rows are at least 20,
+    or a third of the rest if that is less, and at most 20,000. Every stratum of two rows or more keeps a training row.
+    Raises ValueError for another test_size, fewer than twelve rows that are not test rows, and strata so small that
+    fewer than four rows can be held out.
     """
     n_rows = len(strata)
     n_test = 0 if test_size is None else _n_test(test_size, n_rows)
@@ -112,9 +113,9 @@ def split_rows(
     rest = np.flatnonzero(~is_test)
     if len(rest) < FEWEST_ROWS:
         raise ValueError(f"at least {FEWEST_ROWS} rows that are not test rows are needed, but there are {len(rest)}")
-    n_held = min(int(held * len(rest)), MOST_HELD)
+    n_held = min(max(int(held * len(rest)), min(FEWEST_HELD, len(rest) // 3)), MOST_HELD)
     held_rows = rest[_held_in_order(strata[rest], n_held, generator(random_state, HELD_STREAM))]
-    if len(held_rows) < 2:
+    if len(held_rows) < 4:
         n_classes = len(np.unique(strata[rest]))
         raise ValueError(f"classes are too small to hold rows out: {len(rest)} rows in {n_classes} classes")
     train = np.setdiff1d(rest, held_rows)

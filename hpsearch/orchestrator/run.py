@@ -21,6 +21,7 @@ from hpsearch.orchestrator.halving import best
 from hpsearch.orchestrator.learners import WEIGHTS, F, Learner
 from hpsearch.orchestrator.plan import Plan
 from hpsearch.orchestrator.stop import Stop
+from hpsearch.record.checkpoints import Checkpoints
 from hpsearch.record.trials import StudyRecord
 from hpsearch.space.space import SearchSpace
 
@@ -263,11 +264,12 @@ def _settle(
 
 
 def train_again(
-    problem: Problem[F], members: Sequence[TrialResult], workers: Workers, stop: Stop
+    problem: Problem[F], members: Sequence[TrialResult], kept: Checkpoints, workers: Workers, stop: Stop
 ) -> dict[tuple[int, int], F] | None:
     """Train the members' configs again from their seeds, on all rows but the test rows, for as many epochs.
 
-    Returns (trial number, epochs) → fit, or None if it was stopped before all were done.
+    Returns (trial number, epochs) → fit, or None if it was stopped before all were done. What is `kept` of an earlier
+    run is not trained again.
     """
     dataset = problem.dataset
     everything = replace(problem, dataset=replace(dataset, rows=replace(dataset.rows, train=dataset.rows.non_test)))
@@ -275,7 +277,12 @@ def train_again(
     for member in members:
         cost = problem.learner.cost(member.config, everything.dataset)
         task = Task(member.number, member.config, member.seed, problem.learner.key(member.config), cost)
-        calls.append(delayed(train_cohort)(everything, (task,), [None], member.epochs, stop))
-    trained = [one for alone in workers.results(calls, stop) for one in alone]
-    fits = {(one.result.number, one.result.epochs): one.fit for one in trained}
+        saved = kept.load(member.number, member.epochs)
+        so_far = None if saved is None else problem.learner.load(*saved)
+        calls.append(delayed(train_cohort)(everything, (task,), [so_far], member.epochs, stop))
+    fits = {}
+    for one in (one for alone in workers.results(calls, stop) for one in alone):
+        if one.n_epochs > 0:
+            kept.save(one.result.number, one.result.epochs, *problem.learner.save(one.fit))
+        fits[one.result.number, one.result.epochs] = one.fit
     return fits if len(fits) == len(members) else None

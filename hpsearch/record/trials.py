@@ -38,12 +38,13 @@ class StudyRecord:
         storage: where the `optuna.Study` lives.
         study_name: its name in there.
         checkpoints: where the fits of its trials are kept.
+        refits: where those are kept that were trained again on all rows.
     """
 
-    def __init__(self, storage: BaseStorage, study_name: str, checkpoints: Checkpoints) -> None:
+    def __init__(self, storage: BaseStorage, study_name: str, checkpoints: Checkpoints, refits: Checkpoints) -> None:
         self._storage = storage
         self._study_id = storage.get_study_id_from_name(study_name)
-        self.checkpoints = checkpoints
+        self.checkpoints, self.refits = checkpoints, refits
         self.study = optuna.load_study(storage=storage, study_name=study_name)
 
     @property
@@ -164,11 +165,8 @@ def open_record(
             remove_leftovers(folder)
         if not read_only:
             _create_study(opened, study_name)
-        checkpoints: Checkpoints = (
-            MemoryCheckpoints() if folder is None else FolderCheckpoints(folder, durable=synchronous == "full")
-        )
         try:
-            record = StudyRecord(opened, study_name, checkpoints)
+            record = StudyRecord(opened, study_name, *_checkpoints(folder, durable=synchronous == "full"))
         except KeyError:
             names = ", ".join(repr(study.study_name) for study in opened.get_all_studies()) or "none"
             raise ValueError(f"{storage} holds no study named {study_name!r}; it holds: {names}") from None
@@ -181,6 +179,12 @@ def _fits_folder(storage: Any, study_name: str, fits: str | os.PathLike[str] | N
             return None
         fits = Path(storage).with_name(Path(storage).name + ".fits")
     return Path(fits) / quote(study_name, safe=" ")
+
+
+def _checkpoints(folder: Path | None, durable: bool) -> tuple[Checkpoints, Checkpoints]:
+    if folder is None:
+        return MemoryCheckpoints(), MemoryCheckpoints()
+    return FolderCheckpoints(folder, durable), FolderCheckpoints(folder / "refit", durable)
 
 
 def _create_study(storage: BaseStorage, study_name: str) -> None:

@@ -35,7 +35,7 @@ class Findings:
         chance: loss at chance against the loss of untrained networks, per shape.
         best_config: of the trial with the best value on the validation rows; `best_value`: that value.
         seconds: of wall time, over all runs of the study; NaN if unknown.
-        ended: "finished", "timeout" or "interrupted".
+        ended: "finished", "timeout", "interrupted", or "unfinished" where a study was only read.
         warnings: sentences a user should read.
     """
 

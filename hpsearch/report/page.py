@@ -28,7 +28,8 @@ STATES = {"COMPLETE": "complete", "PRUNED": "cut", "FAIL": "diverged", "RUNNING"
 ENDINGS = {
     "finished": "The search ran to the end of its plan",
     "timeout": "The timeout ended the search early",
-    "interrupted": "Ctrl-C ended the search early",
+    "interrupted": "Ctrl-C or SIGTERM ended the search early",
+    "unfinished": "The search is not finished",
 }
 
 STYLE = """

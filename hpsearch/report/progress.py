@@ -66,8 +66,12 @@ class ProgressReport:
             advance=len(record.results) * (rungs[record.rung].epochs - before),
             description=self._where(record),
             trials=str(len(self._n_trained)),
-            best=f"{self._best:.5g}",
+            best=self._best_text,
         )
+
+    @property
+    def _best_text(self) -> str:
+        return f"{self._best:.5g}" if math.isfinite(self._best) else "–"
 
     def _where(self, record: Any) -> str:
         stage, n_stages = record.stage + 1, len(self._plan.stages)
@@ -76,11 +80,11 @@ class ProgressReport:
         return f"{prefix}rung {record.rung + 1}/{n_rungs}"
 
     def _say(self, record: RungRecord) -> None:
-        failed = sum(result.outcome is not None for result in record.results)
+        failed, epochs = sum(result.outcome is not None for result in record.results), record.epochs
         self._console.print(
-            f"{self._where(record)}: {len(record.results)} trials at {record.epochs} epochs"
+            f"{self._where(record)}: {len(record.results)} trials at {epochs} epoch{'s' if epochs > 1 else ''}"
             + (f" ({failed} diverged)" if failed else "")
             + ("" if record.complete else ", stopped before all were done")
-            + f", best {self._best:.5g}, {time.monotonic() - self._started:.1f} s",
+            + f", best {self._best_text}, {time.monotonic() - self._started:.1f} s",
             soft_wrap=True,
         )

@@ -66,7 +66,7 @@ def test_others_while_it_runs(endless: tuple[Path, "subprocess.Popen[str]"]) -> 
     assert f"state: running: process {process.pid} on " in hpsearch("status", study).stdout
     reported = hpsearch("report", study)
     assert reported.exit_code == 0
-    assert "warning: the search is not finished" in reported.stderr
+    assert "warning: The search is not finished" in reported.stderr
     assert not (study / "out" / "model").exists()
     assert f"process {process.pid} on " in refused("run", study, code=75)
     assert process.poll() is None

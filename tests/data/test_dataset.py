@@ -32,7 +32,7 @@ def test_a_dataset_of_classes():
     assert dataset.row_weights.tolist() == [1] * N_ROWS and dataset.row_weights.dtype == np.float32
     assert dataset.sample_weight is None and dataset.warnings == ()
     assert re.fullmatch("[0-9a-f]{64}", dataset.fingerprint)
-    assert [len(part) for part in vars(dataset.rows).values()] == [42, 9, 9, 0]
+    assert [len(part) for part in vars(dataset.rows).values()] == [40, 10, 10, 0]
     assert set(rotations(dataset.y[dataset.rows.select])) == {0, 1, 2, 3, 4}
 
 
@@ -157,10 +157,10 @@ def test_a_category_is_a_class_however_many_there_are():
 
 
 def test_the_smallest_tables():
-    dataset = prepare(X[:10], Y[:10])
-    assert [len(part) for part in vars(dataset.rows).values()] == [7, 2, 1, 0]
-    with pytest.raises(ValueError, match="at least 10 rows"):
-        prepare(X[:9], Y[:9])
+    dataset = prepare(X[:12], Y[:12])
+    assert [len(part) for part in vars(dataset.rows).values()] == [8, 2, 2, 0]
+    with pytest.raises(ValueError, match="at least 12 rows"):
+        prepare(X[:11], Y[:11])
 
 
 def test_every_class_has_a_training_row():

@@ -12,6 +12,7 @@ from hpsearch.orchestrator.learners import MLPLearner
 from hpsearch.orchestrator.plan import Plan, random_stage
 from hpsearch.orchestrator.run import CohortRecord, Problem, RungRecord, Workers, run, train_again, trial_seed
 from hpsearch.orchestrator.stop import Stop
+from hpsearch.record.checkpoints import MemoryCheckpoints
 from hpsearch.record.tables import trial_table
 from hpsearch.record.trials import open_record
 from hpsearch.space.distributions import Choice, LogUniform
@@ -118,10 +119,13 @@ def test_members_are_trained_again_on_all_rows_but_the_test_rows():
     yielded, _ = events(question, PLAN)
     winner = yielded[-1].results[0]
     with Workers(1) as workers:
-        fits = train_again(question, [winner], workers, Stop())
+        kept = MemoryCheckpoints()
+        fits = train_again(question, [winner], kept, workers, Stop())
         assert list(fits) == [(winner.number, 9)]
         assert fits[winner.number, 9].epochs.tolist() == [9]
-        assert train_again(question, [winner], workers, Stop(timeout=0)) is None
+        assert train_again(question, [winner], MemoryCheckpoints(), workers, Stop(timeout=0)) is None
+        again = train_again(question, [winner], kept, workers, Stop(timeout=0))
+        np.testing.assert_array_equal(again[winner.number, 9].average, fits[winner.number, 9].average)
 
 
 @pytest.mark.parametrize("seed", [0, 2**64 - 1])
