@@ -14,7 +14,7 @@ import hashlib
 import os
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -75,8 +75,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def compiled(signature: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Compile a function for one signature now, or load its machine code from the cache."""
+def compiled(signature: str, flags: Collection[str] = FLAGS) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Compile a function for one signature now, or load its machine code from the cache; without `flags`, exactly."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         users_folder = numba.config.CACHE_DIR
@@ -85,7 +85,7 @@ def compiled(signature: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         try:
             caches = CACHE_FOLDER is not None
             kernel: Callable[P, R] = numba.njit(
-                signature, cache=caches, nogil=True, fastmath=FLAGS, error_model="numpy"
+                signature, cache=caches, nogil=True, fastmath=set(flags), error_model="numpy"
             )(function)
             return kernel
         finally:

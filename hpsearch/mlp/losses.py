@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.mlp.kernels import compiled
+from hpsearch.mlp.kernels import READ_NUMBERS, READ_ROWS, compiled
 
 Array = NDArray[np.float32]
 
-SIGNATURE = "float64(float32[:, ::1], float32[::1], float32[:, ::1], float32[::1])"
+SIGNATURE = f"float64(float32[:, ::1], {READ_NUMBERS}, {READ_ROWS}, {READ_NUMBERS})"
 
 
 def softmax_naive(logits: Array) -> Array:
@@ -119,7 +119,7 @@ LOSSES = {
 }
 
 
-@compiled("float64(int64, float32[:, ::1], float32[::1], float32[:, ::1], float32[::1])")
+@compiled(f"float64(int64, float32[:, ::1], {READ_NUMBERS}, {READ_ROWS}, {READ_NUMBERS})")
 def loss_and_gradient(code: int, layer: Array, bias: Array, targets: Array, row_weights: Array) -> float:
     """The kernel of the loss with this `code`; see `LOSSES`."""
     if code == SOFTMAX_CROSS_ENTROPY:

@@ -12,7 +12,7 @@ from hpsearch.mlp.stack import Stack, n_matrix_entries
 
 Array = NDArray[np.float32]
 
-CHUNK_HEIGHT = 256
+CHUNK_HEIGHT = 64
 """Rows per chunk, also of the last one, which is filled up with zeros."""
 
 
@@ -52,6 +52,11 @@ def forward(
                 out[start + i, j] = values[i, j] + last[j]
 
 
+def padded(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Row numbers, filled up with −1 to a multiple of the chunk height."""
+    return np.pad(rows, (0, -len(rows) % CHUNK_HEIGHT), constant_values=-1)
+
+
 def last_layers(stack: Stack, inputs: Array, rows: NDArray[np.int64]) -> Array:
     """The last layers (logits, or numbers) of all models, (n_models, n_rows, n_outputs) float32.
 
@@ -59,15 +64,13 @@ def last_layers(stack: Stack, inputs: Array, rows: NDArray[np.int64]) -> Array:
         inputs: (n_all_rows, n_inputs) float32, C-contiguous, read only.
         rows: (n_rows,) row numbers of `inputs`.
     """
-    n_chunks = -(-len(rows) // CHUNK_HEIGHT)
-    padded = np.full(n_chunks * CHUNK_HEIGHT, -1, dtype=np.int64)
-    padded[: len(rows)] = rows
+    chunks = padded(rows)
     sizes = np.array(stack.layer_sizes, dtype=np.int64)
     scratch = np.empty(CHUNK_HEIGHT * sum(stack.layer_sizes), dtype=np.float32)
     out = np.empty((stack.n_models, len(rows), stack.layer_sizes[-1]), dtype=np.float32)
     with one_blas_thread():
         for weights, model_out in zip(stack.weights, out, strict=True):
-            forward(inputs, padded, sizes, CHUNK_HEIGHT, weights, scratch, model_out)
+            forward(inputs, chunks, sizes, CHUNK_HEIGHT, weights, scratch, model_out)
     return out
 
 

@@ -1,8 +1,9 @@
 """Training: `start` a stack of models, `advance` it by epochs, `take` and `concatenate` models of fits.
 
-A `Fit` is a stack in training, frozen: `advance` returns a new one. Each model runs whole epochs in compiled code
+A `Fit` is a stack in training, frozen: `advance` returns a new one. Each model runs all its epochs in compiled code
 before the next one is touched, so that its weights, moments and average stay in the cache and no Python runs between
-minibatches. A model's bits depend on its recipe, its seed, the order seed and the examples, never on its company.
+minibatches or epochs. A model's bits depend on its recipe, its seed, the order seed and the examples, never on its
+company.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,13 +15,13 @@ from numpy.typing import NDArray
 from hpsearch.mlp.initialisers import initial_stack
 from hpsearch.mlp.kernels import one_blas_thread
 from hpsearch.mlp.layers import dropout_threshold
-from hpsearch.mlp.losses import LOSSES, loss_and_gradient
+from hpsearch.mlp.losses import LOSSES
 from hpsearch.mlp.outcome import Outcome, diverged
-from hpsearch.mlp.predict import last_layers
+from hpsearch.mlp.predict import CHUNK_HEIGHT, padded
 from hpsearch.mlp.recipe import Recipe
 from hpsearch.mlp.schedules import SCHEDULES
 from hpsearch.mlp.stack import Stack, training_operations
-from hpsearch.mlp.steps import train_steps
+from hpsearch.mlp.steps import mean_loss, train_steps
 from hpsearch.mlp.updates import ema_step
 
 Array = NDArray[np.float32]
@@ -30,6 +31,8 @@ EXPLODED = 1e3
 """A training or validation loss of this many times the loss at chance counts as diverged."""
 PIECE_OPERATIONS = 2e9
 """Operations of compiled code between two looks at `should_stop`: some tens of milliseconds."""
+ORDER_BYTES = 2**26
+"""Memory for the minibatch orders of a block of epochs."""
 
 
 @dataclass(frozen=True)
@@ -167,96 +170,95 @@ def advance(
     Returns:
         The new fit. A model that did not reach `epochs` has either diverged (see its outcome) or was not finished.
     """
-    scratch = _Scratch.of(fit, examples)
+    bench = _Bench(fit, examples)
     results = []
     with one_blas_thread():
         for model in range(fit.n_models):
             one = take(fit, [model])
-            trained = one if should_stop() else _advance_model(one, examples, epochs, horizon, scratch, should_stop)
+            trained = one if should_stop() else _advance_model(one, bench, epochs, horizon, should_stop)
             results.append(take(fit, [model]) if trained is None else trained)
     return concatenate(results)
 
 
-@dataclass(frozen=True)
-class _Scratch:
-    """Buffers of one training thread: steps allocate nothing."""
+class _Bench:
+    """What one training thread works with: buffers, so that steps allocate nothing, and the minibatch orders."""
 
-    values: Array
-    noise: NDArray[np.uint64]
-    gradient: Array
-    previous: Array
-
-    @classmethod
-    def of(cls, fit: Fit, examples: Examples) -> "_Scratch":
-        sizes = fit.stack.layer_sizes
+    def __init__(self, fit: Fit, examples: Examples) -> None:
+        self.examples = examples
+        self.sizes = np.array(fit.stack.layer_sizes)
+        sizes, n_weights = fit.stack.layer_sizes, fit.stack.weights.shape[1]
         height = min(fit.recipes[0].batch_size, len(examples.train))
         widest = max(sizes[1:])
-        n_values = height * (sum(sizes) + sizes[-1] + 1 + 2 * widest)
-        n_weights = fit.stack.weights.shape[1]
-        return cls(
-            values=np.empty(n_values, dtype=np.float32),
-            noise=np.empty(-(-height * widest // 8), dtype=np.uint64),
-            gradient=np.empty(n_weights, dtype=np.float32),
-            previous=np.empty(n_weights, dtype=np.float32),
-        )
+        self.scratch = np.empty(height * (sum(sizes) + sizes[-1] + 1 + 2 * widest), dtype=np.float32)
+        self.words = np.empty(-(-height * widest // 8), dtype=np.uint64)
+        self.gradient = np.empty(n_weights, dtype=np.float32)
+        self.previous = np.empty(n_weights, dtype=np.float32)
+        self.running = np.zeros(2)
+        self.valid_rows = padded(examples.valid)
+        self.valid_targets = examples.targets[examples.valid]
+        self.valid_weights = examples.row_weights[examples.valid]
+        self.chunk = np.empty(CHUNK_HEIGHT * sum(sizes), dtype=np.float32)
+        self.outputs = np.empty((len(examples.valid), sizes[-1]), dtype=np.float32)
+        self._orders: tuple[range, NDArray[np.int64]] = range(0), np.empty((0, len(examples.train)), dtype=np.int64)
+
+    def orders(self, epochs: range) -> NDArray[np.int64]:
+        """(n_epochs, n_train) row numbers; the models of a stack ask for the same ones in turn."""
+        if self._orders[0] != epochs:
+            self._orders = epochs, np.stack([epoch_order(self.examples, epoch) for epoch in epochs])
+        return self._orders[1]
 
 
-def _advance_model(
-    fit: Fit, examples: Examples, epochs: int, horizon: int, scratch: _Scratch, should_stop: Callable[[], bool]
-) -> Fit | None:
+def _advance_model(fit: Fit, bench: _Bench, epochs: int, horizon: int, should_stop: Callable[[], bool]) -> Fit | None:
     """The fit of one model after `epochs` epochs in all, or fewer if it diverged; None if it was told to stop."""
-    recipe, first_epoch = fit.recipes[0], int(fit.epochs[0])
-    worst_loss = EXPLODED * max(LOSSES[recipe.loss].at_chance(examples.targets[examples.train]), 1e-3)
-    history = []
-    for epoch in range(first_epoch, epochs if fit.outcomes[0] is None else first_epoch):
-        train_loss = _train_epoch(fit, examples, epoch, horizon, scratch, should_stop)
-        if train_loss is None:
+    if fit.outcomes[0] is not None:
+        return fit
+    history = [fit.history[0, : fit.epochs[0]]]
+    for block in _blocks(int(fit.epochs[0]), epochs, len(bench.examples.train)):
+        looked = np.full((len(block), len(HISTORY_FIELDS)), np.nan)
+        bad_epoch = _train_block(fit, bench, block, horizon, looked, should_stop)
+        if bad_epoch is None:
             return None
-        ratio = _update_ratio(scratch.previous, fit.stack.weights[0])
-        finite = bool(np.isfinite(fit.stack.weights).all()) and np.isfinite(train_loss)
-        valid_loss = float(validation_loss(fit, examples)[0]) if finite else np.nan
-        history.append((train_loss, valid_loss, ratio))
-        # written so that NaN counts as too much
-        if not (train_loss <= worst_loss and valid_loss <= worst_loss):
-            fit = replace(fit, outcomes=(diverged(epoch + 1, train_loss, recipe.learning_rate_init),))
+        if bad_epoch >= 0:
+            history.append(looked[: bad_epoch + 1])
+            rate = fit.recipes[0].learning_rate_init
+            outcome = diverged(block[bad_epoch] + 1, float(looked[bad_epoch, 0]), rate)
+            fit = replace(fit, outcomes=(outcome,))
             break
-    new = np.array(history).reshape(1, len(history), len(HISTORY_FIELDS))
-    return replace(fit, epochs=fit.epochs + len(history), history=np.concatenate([fit.history, new], axis=1))
+        history.append(looked)
+    curve = np.concatenate(history)
+    return replace(fit, epochs=np.array([len(curve)]), history=curve[np.newaxis])
 
 
-def _update_ratio(before: Array, after: Array) -> float:
-    """‖after − before‖ / ‖before‖, NaN or infinite for weights that are."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return float(np.linalg.norm(after - before)) / max(float(np.linalg.norm(before)), 1e-30)
+def _train_block(
+    fit: Fit, bench: _Bench, block: range, horizon: int, history: NDArray[np.float64], should_stop: Callable[[], bool]
+) -> int | None:
+    """Train the one model of `fit` in place for a block of epochs and write their `history`.
 
-
-def _train_epoch(
-    fit: Fit, examples: Examples, epoch: int, horizon: int, scratch: _Scratch, should_stop: Callable[[], bool]
-) -> float | None:
-    """Train the one model of `fit` in place for one epoch: its mean training loss, or None if it was told to stop.
-
-    `scratch.previous` then holds the weights before the epoch's last update.
+    Returns the position in the block of the epoch that diverged, −1 if none did, None if it was told to stop.
     """
-    recipe = fit.recipes[0]
+    recipe, examples = fit.recipes[0], bench.examples
     n_steps = steps_per_epoch(len(examples.train), recipe.batch_size)
-    order = epoch_order(examples, epoch)
-    updates = epoch * n_steps + np.arange(n_steps)
+    updates = np.arange(block.start * n_steps, block.stop * n_steps)
     rates = SCHEDULES[recipe.schedule](updates / (horizon * n_steps), recipe.learning_rate_init)
-    total = 0.0
-    for first_step, last_step in _pieces(fit.stack.layer_sizes, len(order), n_steps):
+    averaging = ema_step(recipe.ema_decay, updates)
+    loss = LOSSES[recipe.loss]
+    worst_loss = EXPLODED * max(loss.at_chance(examples.targets[examples.train]), 1e-3)
+    operations = training_operations(fit.stack.layer_sizes) * len(examples.train) / n_steps
+    for piece in _pieces(len(updates), operations):
         if should_stop():
             return None
-        if last_step == n_steps:
-            scratch.previous[:] = fit.stack.weights[0]
-        total += train_steps(
-            examples.inputs, examples.targets, examples.row_weights, order, first_step, last_step, n_steps,
-            np.array(fit.stack.layer_sizes), LOSSES[recipe.loss].code,
-            fit.stack.weights[0], scratch.gradient, fit.first[0], fit.second[0], fit.average[0],
-            rates, ema_step(recipe.ema_decay, updates), recipe.weight_decay, recipe.beta_1, recipe.beta_2,
-            recipe.epsilon, dropout_threshold(recipe.dropout), fit.seeds[0], int(updates[0]),
-            scratch.values, scratch.noise,
+        bad_epoch = train_steps(
+            examples.inputs, examples.targets, examples.row_weights, bench.orders(block),
+            piece.start, piece.stop, n_steps, bench.sizes, loss.code,
+            fit.stack.weights[0], bench.gradient, fit.first[0], fit.second[0], fit.average[0], bench.previous,
+            rates, averaging, recipe.weight_decay, recipe.beta_1, recipe.beta_2, recipe.epsilon,
+            dropout_threshold(recipe.dropout), fit.seeds[0], int(updates[0]),
+            bench.valid_rows, bench.valid_targets, bench.valid_weights, worst_loss, bench.running, history,
+            bench.scratch, bench.chunk, bench.outputs, bench.words,
         )  # fmt: skip
-    return float(total / np.sum(examples.row_weights[order], dtype=np.float64))
+        if bad_epoch >= 0:
+            return bad_epoch
+    return -1
 
 
 def epoch_order(examples: Examples, epoch: int) -> NDArray[np.int64]:
@@ -265,19 +267,36 @@ def epoch_order(examples: Examples, epoch: int) -> NDArray[np.int64]:
     return generator.permutation(examples.train)
 
 
-def _pieces(layer_sizes: tuple[int, ...], n_rows: int, n_steps: int) -> Iterator[tuple[int, int]]:
-    """Cut an epoch's steps into pieces of bounded work; the last step stands alone, as its update is measured."""
-    operations = training_operations(layer_sizes) * n_rows / n_steps
-    height = max(1, int(PIECE_OPERATIONS / operations))
-    for first_step in range(0, n_steps - 1, height):
-        yield first_step, min(first_step + height, n_steps - 1)
-    yield n_steps - 1, n_steps
+def _blocks(first: int, last: int, n_rows: int) -> Iterator[range]:
+    """The epochs from `first` to `last` in blocks whose minibatch orders fit into `ORDER_BYTES`."""
+    length = max(1, ORDER_BYTES // (8 * n_rows))
+    for start in range(first, last, length):
+        yield range(start, min(start + length, last))
+
+
+def _pieces(n_steps: int, operations: float) -> Iterator[range]:
+    """All steps in pieces of bounded work; `operations` of one step."""
+    length = max(1, int(PIECE_OPERATIONS / operations))
+    for start in range(0, n_steps, length):
+        yield range(start, min(start + length, n_steps))
 
 
 def validation_loss(fit: Fit, examples: Examples) -> NDArray[np.float64]:
     """The models' mean losses on the validation rows, of their averaged weights, (n_models,)."""
-    targets, row_weights = examples.targets[examples.valid], examples.row_weights[examples.valid]
-    code, no_bias = LOSSES[fit.recipes[0].loss].code, np.zeros(targets.shape[1], dtype=np.float32)
-    layers = last_layers(fit.average_stack, examples.inputs, examples.valid)
-    totals = [loss_and_gradient(code, layer, no_bias, targets, row_weights) for layer in layers]
-    return np.array(totals) / np.sum(row_weights, dtype=np.float64)
+    bench, code = _Bench(fit, examples), LOSSES[fit.recipes[0].loss].code
+    with one_blas_thread():
+        losses = [
+            mean_loss(
+                examples.inputs,
+                bench.valid_rows,
+                bench.sizes,
+                code,
+                weights,
+                bench.valid_targets,
+                bench.valid_weights,
+                bench.chunk,
+                bench.outputs,
+            )  # fmt: skip
+            for weights in fit.average
+        ]
+    return np.array(losses)

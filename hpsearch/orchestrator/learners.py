@@ -206,18 +206,30 @@ class MLPLearner:
         return Network(stack.layer_sizes, self.loss, stack.weights[0])
 
 
+SIZES: tuple[tuple[float, int, tuple[tuple[int, ...], ...]], ...] = (
+    (1_000, 16, ((32,), (64,), (128,), (32, 32), (64, 64))),
+    (3_000, 32, ((128,), (256,), (64, 64), (128, 128), (192, 192))),
+    (10_000, 64, ((64,), (128,), (256,), (64, 64), (128, 128), (256, 256), (128, 128, 128))),
+    (20_000, 128, ((64,), (128,), (256,), (64, 64), (128, 128), (256, 256), (128, 128, 128))),
+    (float("inf"), 256, ((64,), (128,), (256,), (64, 64), (128, 128), (256, 256), (128, 128, 128))),
+)
+"""Below so many training rows: the batch size, and the shapes among which is searched."""
+
+
 def default_space(n_train: int) -> SearchSpace:
     """What is searched unless the user says otherwise, for so many training rows.
 
-    Learning rate and decay are log-uniform; the batch size follows from the number of rows and is not searched.
+    Learning rate and decay are log-uniform, dropout is uniform, width and depth are chosen among `SIZES`; the batch
+    size follows from the number of rows and is not searched.
     """
+    _, batch_size, shapes = next(size for size in SIZES if n_train < size[0])
     return SearchSpace.of(
         {
-            "learning_rate_init": LogUniform(3e-4, 3e-2, limits=(1e-6, 1.0)),
+            "learning_rate_init": LogUniform(5e-4, 5e-2, limits=(1e-6, 1.0)),
             "weight_decay": LogUniform(1e-4, 1.0, limits=(1e-8, 100.0)),
             "dropout": Uniform(0.0, 0.5, limits=(0.0, 0.9)),
-            "hidden_layer_sizes": Choice([(64,), (128,), (256,), (64, 64), (128, 128), (256, 256), (128, 128, 128)]),
-            "batch_size": 32 if n_train < 1_000 else 64 if n_train < 5_000 else 128 if n_train < 20_000 else 256,
+            "hidden_layer_sizes": Choice(shapes),
+            "batch_size": batch_size,
         }
     )
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.special import softmax
 from sklearn.metrics import accuracy_score, f1_score, log_loss, r2_score, roc_auc_score, root_mean_squared_error
 
 from hpsearch.data.scoring import Scorer
@@ -34,6 +35,24 @@ def test_regression_is_scored_in_the_users_units():
     predicted = 100 + 10 * outputs[:, 0].astype(np.float64)
     assert Scorer.of(None, NUMBERS)(y, outputs) == pytest.approx(-root_mean_squared_error(y, predicted))
     assert Scorer.of("r2", NUMBERS)(y, outputs) == pytest.approx(r2_score(y, predicted))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_quick_scores_are_scikit_learns(weighted):
+    generator = np.random.default_rng(2)
+    for _ in range(50):
+        n_rows, n_classes = int(generator.integers(2, 60)), int(generator.integers(2, 6))
+        weights = generator.random(n_rows) if weighted else None
+        y = generator.integers(0, n_classes, n_rows)
+        logits = generator.standard_normal((n_rows, n_classes)) * 10.0 ** generator.integers(-1, 3)
+        p = softmax(logits, axis=1).astype(np.float32)
+        exact = p / p.sum(axis=1, keepdims=True, dtype=np.float64)
+        target = Target("t", "multiclass", np.arange(n_classes))
+        expected = -log_loss(y, exact, labels=np.arange(n_classes), sample_weight=weights)
+        assert Scorer.of(None, target)(y, p, weights) == pytest.approx(expected, rel=1e-9)
+        outputs, numbers = logits[:, :1], 100 * generator.standard_normal(n_rows)
+        expected = -root_mean_squared_error(numbers, 100 + 10 * outputs[:, 0], sample_weight=weights)
+        assert Scorer.of(None, NUMBERS)(numbers, outputs, weights) == pytest.approx(expected, rel=1e-9)
 
 
 def test_weights_count():

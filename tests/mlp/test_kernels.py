@@ -24,6 +24,7 @@ from hpsearch.mlp.layers import (
     gather_rows,
 )
 from hpsearch.mlp.losses import LOSSES, loss_and_gradient, softmax_naive
+from hpsearch.mlp.steps import update_ratio, update_ratio_naive
 from hpsearch.mlp.updates import adamw, adamw_naive
 
 SHAPES = st.tuples(st.integers(1, 40), st.integers(1, 70))
@@ -113,6 +114,20 @@ def test_noise_equals_its_naive_twin(seed, update, layer, n_words):
     words = np.empty(n_words, np.uint64)
     fill_noise(seed, update, layer, words)
     np.testing.assert_array_equal(words, fill_noise_naive(seed, update, layer, n_words))
+
+
+@given(st.integers(1, 300), SEEDS, st.floats(1e-6, 1e6))
+def test_update_ratio_equals_its_naive_twin(n, seed, scale):
+    before, step = normals(seed, n), normals(seed + 1, n) * np.float32(scale)
+    assert update_ratio(before, before + step) == pytest.approx(update_ratio_naive(before, before + step), rel=1e-5)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_update_ratio_shows_what_is_not_finite(bad):
+    after = normals(0, 50)
+    after[7] = bad
+    assert not np.isfinite(update_ratio(normals(0, 50), after))
+    assert not np.isfinite(update_ratio_naive(normals(0, 50), after))
 
 
 def test_noise_is_even_and_differs_between_seeds_updates_and_layers():

@@ -145,9 +145,10 @@ def test_one_huge_step_is_noticed_on_the_validation_rows():
     assert trained.outcomes[0].name == "diverged"
 
 
-def test_a_stop_leaves_models_as_they_were(cohort):
+def test_a_stop_leaves_models_as_they_were(cohort, monkeypatch):
+    monkeypatch.setattr(train, "PIECE_OPERATIONS", 3e5)
     examples = PROBLEMS["sectors"].examples
-    looks = iter([False] * 20)
+    looks = iter([False] * 40)
     stopped = train.advance(cohort, examples, 5, 9, should_stop=lambda: next(looks, True))
     done = [model for model in range(4) if stopped.epochs[model] == 5]
     assert 0 < len(done) < 4
@@ -186,3 +187,12 @@ def test_stacks_and_fits_refuse_what_does_not_fit():
     with pytest.raises(ValueError, match="weights must have the shape"):
         Stack((2, 3), np.zeros((1, 8), np.float32))
     assert n_weights((2, 3)) == 9
+
+
+def test_how_the_work_is_cut_changes_no_bit(cohort, monkeypatch):
+    examples = PROBLEMS["sectors"].examples
+    whole = train.advance(cohort, examples, 5, 9)
+    monkeypatch.setattr(train, "PIECE_OPERATIONS", 1)
+    assert_equal_models(train.advance(cohort, examples, 5, 9), whole)
+    monkeypatch.setattr(train, "ORDER_BYTES", 2 * 8 * 500)
+    assert_equal_models(train.advance(cohort, examples, 5, 9), whole)
