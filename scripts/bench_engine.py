@@ -2,19 +2,21 @@
 
     python scripts/bench_engine.py [--quick] [--json FILE]
 
-One BLAS thread, float32. Ours: K models with dropout 0.1 (fresh masks each step), AdamW with decay, EMA, and the
-determinism contract; also a look at the validation loss, of a few rows, after each epoch. Peers:
-scikit-learn's MLPClassifier (no dropout, no EMA, K = 1), and, where installed, JAX `vmap` + `scan` and PyTorch
-`baddbmm` (dropout, AdamW, no EMA). Compilation is done before the clock starts. A model's operations per row are
-6·W − 2·W₁ (W: entries of its weight matrices, W₁: of the first). The least of several runs counts. The last part
-reports the share of the peak that a whole search reaches, two threads against two cores.
+One core, one BLAS thread, float32. Ours: K models with dropout 0.1 (fresh masks each step), AdamW with decay, EMA, and
+the determinism contract; also a look at the validation loss, of a few rows, after each epoch. Peers: scikit-learn's
+MLPClassifier (no dropout, no EMA, K = 1), and, where installed, JAX `vmap` + `scan` and PyTorch `baddbmm` (dropout,
+AdamW, no EMA). Compilation is done before the clock starts. A model's operations per row are 6·W − 2·W₁ (W: entries of
+its weight matrices, W₁: of the first). The least of several runs counts. The last line reports the share of the peak
+that a whole search reaches, two threads against two cores.
 """
 
 import argparse
 import importlib.util
 import json
+import os
 import time
 import warnings
+from contextlib import contextmanager
 
 import numpy as np
 from sklearn.datasets import load_digits
@@ -49,6 +51,20 @@ def seconds_of(function, repeats):
         function()
         times.append(time.perf_counter() - began)
     return min(times)
+
+
+@contextmanager
+def one_core():
+    """Keep the process on one core: not every peer's threads can be limited otherwise."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def peak(repeats):
@@ -195,7 +211,7 @@ def main():
     peers = {"jax": jaxs, "torch": torchs}
     peers = {name: run for name, run in peers.items() if importlib.util.find_spec(name)}
     rows = []
-    with threadpool_limits(1):
+    with one_core(), threadpool_limits(1):
         gflops = peak(repeats)
         print(f"sgemm peak: {gflops:.1f} GFLOP/s on one thread")
         for sizes, batch, n_steps in SHAPES:
