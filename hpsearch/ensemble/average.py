@@ -96,23 +96,31 @@ def running_averages(members: Sequence[Member], positions: NDArray[np.int64]) ->
     return np.asarray(np.cumsum(predictions, axis=0) / counts[:, np.newaxis, np.newaxis])
 
 
+def average(members: Sequence[Member], positions: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Average predictions of all members, (n_positions, n_outputs) float64; needs memory for one of them only."""
+    total = np.zeros((len(positions), members[0].predictions.shape[1]))
+    for member in members:
+        total += member.predictions[positions]
+    return total / len(members)
+
+
 def averages(library: Library, dataset: Dataset, scorer: Scorer, seed: int) -> list[Average]:
     """One ensemble of each kind and, first, the chosen one: the kind with the least loss on the selection rows."""
     heldout = Heldout(dataset, scorer)
     ranked = {name: library.best_first(kind.weights)[: kind.max_members] for name, kind in KINDS.items()}
     names = tuple(KINDS)
-    each = [_average((name,), ranked, heldout, seed) for name in names]
-    chosen = _average(names, ranked, heldout, seed)
-    return [chosen, *(average for average in each if average.name != chosen.name)]
+    each = [_ensemble((name,), ranked, heldout, seed) for name in names]
+    chosen = _ensemble(names, ranked, heldout, seed)
+    return [chosen, *(other for other in each if other.name != chosen.name)]
 
 
-def _average(names: Sequence[str], ranked: dict[str, list[Member]], heldout: Heldout, seed: int) -> Average:
+def _ensemble(names: Sequence[str], ranked: dict[str, list[Member]], heldout: Heldout, seed: int) -> Average:
     """The best of the named kinds, chosen on all selection rows, with the honest score of choosing so."""
     name, n_members = _choose(names, ranked, heldout, heldout.select)
     members = tuple(ranked[name][:n_members])
     rows = heldout.dataset.rows
     everything = np.arange(len(rows.heldout))
-    predictions = running_averages(members, everything)[-1]
+    predictions = average(members, everything)
     parts = [everything[: len(rows.valid)], everything[len(rows.valid) + len(rows.select) :]]
     valid_value, test_score = (heldout.score(predictions[part], part) for part in parts)
     scores = _rotated_scores(names, ranked, heldout, seed)
@@ -151,7 +159,7 @@ def _rotated_scores(names: Sequence[str], ranked: dict[str, list[Member]], heldo
     scores = []
     for part in range(parts.max() + 1):
         name, n_members = _choose(names, ranked, heldout, select[parts != part])
-        predictions = running_averages(ranked[name][:n_members], select[parts == part])[-1]
+        predictions = average(ranked[name][:n_members], select[parts == part])
         scores.append(heldout.score(predictions, select[parts == part]))
     return scores
 
@@ -163,15 +171,15 @@ def leaderboard(ensembles: Sequence[Average]) -> pd.DataFrame:
     test_score, chosen.
     """
     chosen, *others = ensembles
-    ordered = [chosen, *sorted(others, key=lambda average: -average.honest_score)]
+    ordered = [chosen, *sorted(others, key=lambda other: -other.honest_score)]
     return pd.DataFrame(
         {
-            "ensemble": [average.name for average in ordered],
-            "n_members": [len(average.members) for average in ordered],
-            "valid_value": [average.valid_value for average in ordered],
-            "honest_score": [average.honest_score for average in ordered],
-            "honest_deviation": [average.honest_deviation for average in ordered],
-            "test_score": [average.test_score for average in ordered],
-            "chosen": [average is chosen for average in ordered],
+            "ensemble": [one.name for one in ordered],
+            "n_members": [len(one.members) for one in ordered],
+            "valid_value": [one.valid_value for one in ordered],
+            "honest_score": [one.honest_score for one in ordered],
+            "honest_deviation": [one.honest_deviation for one in ordered],
+            "test_score": [one.test_score for one in ordered],
+            "chosen": [one is chosen for one in ordered],
         }
     )

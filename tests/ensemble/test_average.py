@@ -5,7 +5,7 @@ from sklearn.metrics import log_loss
 
 from hpsearch.data.dataset import prepare
 from hpsearch.data.scoring import Scorer
-from hpsearch.ensemble.average import KINDS, Heldout, averages, leaderboard, most_members, running_averages
+from hpsearch.ensemble.average import KINDS, Heldout, average, averages, leaderboard, most_members, running_averages
 from hpsearch.ensemble.members import Library, Member, member_table
 from hpsearch.orchestrator.run import RungRecord, TrialResult, score_rows
 
@@ -54,8 +54,8 @@ def test_equal_models_with_independent_errors_are_averaged(dataset, scorer):
     chosen, *others = averages(library, dataset, scorer, seed=0)
     assert chosen.name == "top_models" or chosen.name == "top_models_ema"
     assert len(chosen.members) > 10
-    assert {chosen.name, *(average.name for average in others)} == set(KINDS)
-    single = next(average for average in others if average.name == "best_model_ema")
+    assert {chosen.name, *(other.name for other in others)} == set(KINDS)
+    single = next(other for other in others if other.name == "best_model_ema")
     assert chosen.honest_score > single.honest_score + 0.1
     assert chosen.test_score > single.test_score + 0.1
     assert sum(chosen.votes) == pytest.approx(1)
@@ -89,6 +89,7 @@ def test_running_averages_are_means_of_the_first(dataset, scorer):
     for count in range(1, 5):
         expected = np.mean([member.predictions[positions] for member in members[:count]], axis=0)
         assert_allclose(averaged[count - 1], expected, rtol=1e-6)
+        assert_allclose(average(members[:count], positions), expected, rtol=1e-6)
 
 
 def test_losses_are_those_of_scikit_learn_but_for_the_unseen(dataset, scorer):
@@ -125,7 +126,7 @@ def test_the_leaderboard_marks_the_chosen_and_sorts_the_rest(dataset, scorer):
     table = leaderboard(ensembles)
     assert table["chosen"].tolist() == [True, False, False, False]
     assert table["honest_score"].tolist()[1:] == sorted(table["honest_score"].tolist()[1:], reverse=True)
-    members = member_table({average.name: (average.members, average.votes) for average in ensembles})
+    members = member_table({one.name: (one.members, one.votes) for one in ensembles})
     assert members.groupby("ensemble")["weight"].sum().tolist() == pytest.approx([1] * 4)
     assert members.columns.tolist() == [
         "ensemble", "trial_number", "epoch", "weights", "seed", "fold", "weight", "valid_value",
@@ -137,7 +138,7 @@ def test_without_test_rows_the_test_score_is_missing(scorer):
     X = generator.standard_normal((300, 4))
     dataset = prepare(X, np.digitize(X[:, 0], [-0.5, 0.5]), random_state=3)
     library = library_of(*(result(dataset, scorer, number, 2.0) for number in range(5)))
-    assert all(np.isnan(average.test_score) for average in averages(library, dataset, scorer, seed=0))
+    assert all(np.isnan(one.test_score) for one in averages(library, dataset, scorer, seed=0))
 
 
 def test_row_weights_count_in_the_choice():
