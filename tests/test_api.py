@@ -226,23 +226,32 @@ def test_more_trials_later_are_a_second_stage(wine, tmp_path):
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"space": {"dropout": 0.1}}, "space"),
-        ({"random_state": 1}, "data"),
-        ({"scoring": "accuracy"}, "scoring"),
-        ({"max_epochs": 10}, "max_epochs"),
+        ({"space": {"dropout": 0.1}}, "another space"),
+        ({"random_state": 1}, "other data"),
+        ({"scoring": "accuracy"}, "another scoring"),
+        ({"max_epochs": 10}, "another max_epochs"),
     ],
 )
 def test_a_study_of_another_question_is_refused(wine, tmp_path, change, named):
     quick(*wine, storage=tmp_path / "s.db", n_trials=1)
-    with pytest.raises(ValueError, match=f"begun with another {named}"):
+    with pytest.raises(ValueError, match=f"begun with {named}"):
         quick(*wine, storage=tmp_path / "s.db", n_trials=1, **change)
 
 
 def test_a_study_of_other_data_is_refused(wine, tmp_path):
     X, y = wine
     quick(X, y, storage=tmp_path / "s.db", n_trials=1)
-    with pytest.raises(ValueError, match="another data"):
+    with pytest.raises(ValueError, match="begun with other data"):
         quick(X.assign(alcohol=X["alcohol"] + 1e-3 * np.arange(178)), y, storage=tmp_path / "s.db", n_trials=1)
+
+
+def test_checkpoints_that_outlived_their_study_are_not_taken_for_those_of_another(wine, tmp_path):
+    quick(*wine, storage=tmp_path / "s.db", n_trials=1)
+    (tmp_path / "s.db").unlink()
+    with pytest.raises(ValueError, match=f"the checkpoints in {tmp_path}.* other data; choose another folder"):
+        quick(*wine, storage=tmp_path / "s.db", n_trials=1, random_state=1)
+    with pytest.raises(ValueError, match="another space"):
+        quick(*wine, fits=tmp_path / "s.db.fits", n_trials=1, space={"dropout": 0.1})
 
 
 def test_optuna_reads_and_plots_the_study(wine, tmp_path):

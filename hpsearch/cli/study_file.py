@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import ErrorDetails
 
 from hpsearch.cli.ending import Refused
+from hpsearch.record.trials import STUDY_NAME_RULE, can_name_a_study
 
 STUDY_FILE = "study.toml"
 STUDY = click.argument("study", type=click.Path(path_type=Path))
@@ -73,6 +74,8 @@ class Content(Section):
     def _can_name_a_folder(cls, name: str) -> str:
         if not name[:1].isalnum() or len(name) > 60:
             raise ValueError("must be a text of 1 to 60 characters that begins with a letter or a digit")
+        if not can_name_a_study(name):
+            raise ValueError(f"must be {STUDY_NAME_RULE}")
         return name
 
 

@@ -43,15 +43,36 @@ def open_storage(
     is a database URL and goes to Optuna's `RDBStorage` as it is; an Optuna storage is returned. `synchronous` and
     `read_only` are for study files: see `SqliteJournalBackend`, also for the errors.
     """
-    if storage is None:
-        return InMemoryStorage()
+    file = study_file(storage)
+    if file is not None:
+        return JournalStorage(SqliteJournalBackend(file, synchronous=synchronous, read_only=read_only))
     if isinstance(storage, BaseStorage):
         return storage
-    if isinstance(storage, str) and "://" in storage:
-        return RDBStorage(storage)
+    return InMemoryStorage() if storage is None else RDBStorage(str(storage))
+
+
+def study_file(storage: object) -> Path | None:
+    """The study file that `storage` names; None for memory, a database URL and an Optuna storage.
+
+    Raises ValueError for anything else.
+    """
+    if storage is None or isinstance(storage, BaseStorage) or (isinstance(storage, str) and "://" in storage):
+        return None
     if isinstance(storage, str | os.PathLike):
-        return JournalStorage(SqliteJournalBackend(storage, synchronous=synchronous, read_only=read_only))
+        return Path(storage)
     raise ValueError(f"storage must be None, a path, a database URL or an Optuna storage, but got {storage!r}")
+
+
+def check_storage(storage: object, synchronous: str) -> None:
+    """Raise ValueError for what `open_storage` refuses in its arguments, and in a study file that is there.
+
+    Nothing is created, also not beside the file, and nothing is locked.
+    """
+    file = study_file(storage)
+    _check_synchronous(synchronous)
+    if file is not None and os.path.exists(file):
+        with _guard, _in_words(file.resolve()):
+            _refuse_foreign(file.resolve())
 
 
 class SqliteJournalBackend(BaseJournalBackend):
@@ -74,8 +95,7 @@ class SqliteJournalBackend(BaseJournalBackend):
 
     def __init__(self, path: str | os.PathLike[str], *, synchronous: str = "normal", read_only: bool = False) -> None:
         self._connection: sqlite3.Connection | None = None
-        if synchronous not in SYNCHRONOUS:
-            raise ValueError(f"synchronous must be one of {SYNCHRONOUS}, but got {synchronous!r}")
+        _check_synchronous(synchronous)
         self._path = Path(path).resolve()
         self._synchronous = synchronous
         self._read_only = read_only
@@ -143,6 +163,11 @@ def _before_fork() -> None:
 
 
 os.register_at_fork(before=_before_fork, after_in_parent=_guard.release, after_in_child=_guard.release)
+
+
+def _check_synchronous(synchronous: str) -> None:
+    if synchronous not in SYNCHRONOUS:
+        raise ValueError(f"synchronous must be one of {SYNCHRONOUS}, but got {synchronous!r}")
 
 
 def _create(path: Path) -> None:

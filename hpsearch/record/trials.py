@@ -1,7 +1,7 @@
 """The record of a study: its trials in an `optuna.Study`, its checkpoints, and the lock of its one writer.
 
-An `optuna.Study` knows what each trial drew and how it did; a user attribute of it holds the *identity* of the study:
-what must be the same when it is continued. Everything else can be computed again from the checkpoints.
+An `optuna.Study` knows what each trial drew and how it did; a user attribute of it holds the *identity* of the study
+(`identity.py`). Everything else can be computed again from the checkpoints.
 """
 
 import os
@@ -18,8 +18,9 @@ from optuna.trial import TrialState, create_trial
 
 from hpsearch.mlp.outcome import Outcome
 from hpsearch.record.checkpoints import Checkpoints, FolderCheckpoints, MemoryCheckpoints
-from hpsearch.record.folder import remove_leftovers
-from hpsearch.record.journal import open_storage
+from hpsearch.record.folder import remove_leftovers, sync_folder, writing_in_words
+from hpsearch.record.identity import difference, keep_identity, refuse_checkpoints_of_others
+from hpsearch.record.journal import check_storage, open_storage, study_file
 from hpsearch.record.lock import Lock
 from hpsearch.space.space import SearchSpace
 
@@ -30,6 +31,12 @@ IDENTITY = "hpsearch"
 PLAN = "plan"
 SECONDS = "seconds"
 
+LONGEST_NAME = 255  # bytes of a file's name
+STUDY_NAME_RULE = (
+    f"printable text with more in it than dots and spaces, at most {LONGEST_NAME} bytes long as the name of a folder "
+    "(where a letter beyond ASCII counts for 6 or more)"
+)
+
 
 class StudyRecord:
     """One study that is being written, or read. Made by `open_record`.
@@ -37,15 +44,22 @@ class StudyRecord:
     Args:
         storage: where the `optuna.Study` lives.
         study_name: its name in there.
-        checkpoints: where the fits of its trials are kept.
-        refits: where those are kept that were trained again on all rows.
+        folder: where its fits are kept, and below it (`refit`) those that were trained again on all rows; None for
+            memory.
+        durable: keep fits so that they survive a power failure.
+        read_only: write nothing.
     """
 
-    def __init__(self, storage: BaseStorage, study_name: str, checkpoints: Checkpoints, refits: Checkpoints) -> None:
-        self._storage = storage
+    def __init__(
+        self, storage: BaseStorage, study_name: str, folder: Path | None, *, durable: bool, read_only: bool
+    ) -> None:
+        self._storage, self._folder, self._read_only = storage, folder, read_only
         self._study_id = storage.get_study_id_from_name(study_name)
-        self.checkpoints, self.refits = checkpoints, refits
         self.study = optuna.load_study(storage=storage, study_name=study_name)
+        self.checkpoints: Checkpoints = MemoryCheckpoints()
+        self.refits: Checkpoints = MemoryCheckpoints()
+        if folder is not None:
+            self.checkpoints, self.refits = (FolderCheckpoints(path, durable) for path in (folder, folder / "refit"))
 
     @property
     def plan(self) -> list[dict[str, Any]] | None:
@@ -68,28 +82,32 @@ class StudyRecord:
         self.study.set_user_attr(SECONDS, self.study.user_attrs.get(SECONDS, 0.0) + seconds)
 
     def identify(self, identity: Mapping[str, Any]) -> None:
-        """Record what the study is about, or check that it is about the same.
+        """Record what the study and its checkpoints are about, or check that both are about the same.
+
+        Checkpoints that outlived their study go on being used by one of the same identity: the bits are the same.
 
         Args:
-            identity: JSON values by name, such as the data's fingerprint, the space, the seed.
+            identity: JSON values by name, such as the data's fingerprint, the space, the seed. Their order decides
+                which of several differences is named.
 
         Raises:
-            ValueError: if the study was begun with another identity, naming the first difference.
+            ValueError: if the study, or the checkpoints in its folder, were begun with another identity, naming the
+                first difference.
         """
-        recorded = self.study.user_attrs.get(IDENTITY)
+        name, recorded = self.study.study_name, self.study.user_attrs.get(IDENTITY)
+        if recorded is None and self.study.get_trials(deepcopy=False):
+            raise ValueError(f"the study {name!r} was not made by hpsearch; choose another study_name")
+        if recorded is not None and (other := difference(recorded, identity)):
+            raise ValueError(
+                f"the study {name!r} was begun with {other}; continue it with the same, or choose another study_name "
+                "or storage"
+            )
+        if self._folder is not None:
+            refuse_checkpoints_of_others(self._folder, identity)
         if recorded is None:
-            if self.study.get_trials(deepcopy=False):
-                raise ValueError(
-                    f"the study {self.study.study_name!r} was not made by hpsearch; choose another study_name"
-                )
             self.study.set_user_attr(IDENTITY, dict(identity))
-            return
-        for name, value in identity.items():
-            if recorded.get(name) != value:
-                raise ValueError(
-                    f"the study {self.study.study_name!r} was begun with another {name} ({_short(recorded.get(name))}, "
-                    f"now {_short(value)}); continue it with the same, or choose another study_name or storage"
-                )
+        if self._folder is not None and not self._read_only:
+            keep_identity(self._folder, identity)
 
     def has(self, number: int) -> bool:
         """Is this trial recorded already?"""
@@ -147,44 +165,69 @@ def open_record(
     Args:
         storage: None for memory, a file path, a database URL, or an Optuna storage.
         study_name: the study's name in the storage.
-        fits: the folder of checkpoints and lock; by default `<storage file>.fits`. Without it, checkpoints of a study
-            in a database or in memory are kept in memory: it cannot be resumed.
+        fits: the folder of checkpoints and lock; by default `<storage file>.fits`. It is created, but not the folder it
+            lies in. Without it, checkpoints of a study in a database or in memory are kept in memory: it cannot be
+            continued.
         synchronous: "normal" survives a kill, "full" also a power failure.
         read_only: take no lock, write nothing; the study must exist.
 
     Raises:
-        Locked: when another run is writing this study.
-        ValueError, OSError: for a storage that is not ours, cannot be written, or (`read_only`) lacks the study.
+        Locked: when another run is writing this study; then nothing was created or changed.
+        ValueError: for a name that cannot name a study, a storage file that is not ours (nothing is created), a study
+            whose values are not to be maximised, one that cannot be continued without `fits`, or (`read_only`) one
+            that is not there.
+        OSError: for what cannot be written, naming the folder.
     """
+    check_storage(storage, synchronous)
+    if not can_name_a_study(study_name):
+        raise ValueError(f"study_name must be {STUDY_NAME_RULE}, but got {study_name!r}")
+    folder, durable = _fits_folder(storage, study_name, fits), synchronous == "full"
     with ExitStack() as stack:
-        folder = _fits_folder(storage, study_name, fits)
-        opened = open_storage(storage, synchronous=synchronous, read_only=read_only)
         if folder is not None and not read_only:
-            folder.mkdir(parents=True, exist_ok=True)
+            _create_folder(folder)
             stack.enter_context(Lock(folder / "lock"))
             remove_leftovers(folder)
+        opened = open_storage(storage, synchronous=synchronous, read_only=read_only)
         if not read_only:
             _create_study(opened, study_name)
         try:
-            record = StudyRecord(opened, study_name, *_checkpoints(folder, durable=synchronous == "full"))
+            record = StudyRecord(opened, study_name, folder, durable=durable, read_only=read_only)
         except KeyError:
             names = ", ".join(repr(study.study_name) for study in opened.get_all_studies()) or "none"
             raise ValueError(f"{storage} holds no study named {study_name!r}; it holds: {names}") from None
+        _refuse_other_directions(record.study)
+        if folder is None and storage is not None and not read_only:
+            _refuse_to_continue(record)
         yield record
 
 
+def can_name_a_study(name: object) -> bool:
+    """Does `STUDY_NAME_RULE` hold? A study's name is that of a folder too."""
+    if not isinstance(name, str) or not name.isprintable() or not name.strip(". "):
+        return False
+    return len(_folder_name(name)) <= LONGEST_NAME
+
+
+def _folder_name(study_name: str) -> str:
+    return quote(study_name, safe=" ")
+
+
 def _fits_folder(storage: Any, study_name: str, fits: str | os.PathLike[str] | None) -> Path | None:
+    file = study_file(storage)
     if fits is None:
-        if not isinstance(storage, str | os.PathLike) or (isinstance(storage, str) and "://" in storage):
-            return None
-        fits = Path(storage).with_name(Path(storage).name + ".fits")
-    return Path(fits) / quote(study_name, safe=" ")
+        return None if file is None else file.with_name(f"{file.name}.fits") / _folder_name(study_name)
+    if not isinstance(fits, str | os.PathLike):
+        raise ValueError(f"fits must be None or the path of a folder, but got {fits!r}")
+    return Path(fits) / _folder_name(study_name)
 
 
-def _checkpoints(folder: Path | None, durable: bool) -> tuple[Checkpoints, Checkpoints]:
-    if folder is None:
-        return MemoryCheckpoints(), MemoryCheckpoints()
-    return FolderCheckpoints(folder, durable), FolderCheckpoints(folder / "refit", durable)
+def _create_folder(folder: Path) -> None:
+    """Create the folder of one study in that of all studies; both are there for good when this returns."""
+    for path in (folder.parent, folder):
+        if not path.is_dir():
+            with writing_in_words(path):
+                path.mkdir(exist_ok=True)
+                sync_folder(path.parent)
 
 
 def _create_study(storage: BaseStorage, study_name: str) -> None:
@@ -199,6 +242,21 @@ def _create_study(storage: BaseStorage, study_name: str) -> None:
         optuna.logging.set_verbosity(verbosity)
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+def _refuse_to_continue(record: StudyRecord) -> None:
+    """ValueError if the study was planned before, for it is to be opened without the checkpoints of its trials."""
+    if record.plan is not None:
+        raise ValueError(
+            f"the study {record.study.study_name!r} cannot be continued without its checkpoints, which are not in the "
+            "storage; pass fits=, the folder that keeps them (in a new one, its trials are trained again), or choose "
+            "another study_name"
+        )
+
+
+def _refuse_other_directions(study: optuna.Study) -> None:
+    """ValueError unless the study has one value per trial, of which greater is better."""
+    if study.directions != [StudyDirection.MAXIMIZE]:
+        found = ", ".join(direction.name.lower() for direction in study.directions)
+        raise ValueError(
+            f"the study {study.study_name!r} must have the direction maximize, for the values of hpsearch are greater "
+            f"where they are better, but has {found}; choose another study_name"
+        )

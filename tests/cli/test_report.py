@@ -43,4 +43,4 @@ def test_nothing_finished(finished: Path) -> None:
 def test_of_other_data(finished: Path) -> None:
     table = (finished / "wine.csv").read_text()
     (finished / "wine.csv").write_text(table.replace("13.2,", "13.3,"))
-    assert "was begun with another data" in refused("report", finished)
+    assert "was begun with other data" in refused("report", finished)

@@ -125,7 +125,7 @@ class TestRefused:
         before = outputs(finished)
         table = (finished / "wine.csv").read_text()
         (finished / "wine.csv").write_text(table.replace("13.2,", "13.3,"))
-        assert "the study 'wine' was begun with another data" in refused("run", finished)
+        assert "the study 'wine' was begun with other data" in refused("run", finished)
         assert outputs(finished) == before
 
     def test_out_is_a_file(self, study: Path) -> None:
@@ -138,7 +138,7 @@ class TestRefused:
             (study / "out").mkdir()
             os.chmod(study, 0o755)
             for folder, said in (
-                (study / "out", "cannot write study.db in"),
+                (study / "out", "cannot write study.db.fits in"),
                 (study, "cannot write out in the folder"),
             ):
                 os.chmod(folder, 0o555)

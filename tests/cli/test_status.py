@@ -43,4 +43,4 @@ def test_a_storage_that_is_not_ours(study: Path, content: bytes) -> None:
     (study / "out" / "study.db").write_bytes(content)
     for verb in ("status", "report", "run"):
         assert f"{study / 'out' / 'study.db'} is " in refused(verb, study)
-    assert contents(study / "out") == {"study.db": content}
+    assert contents(study / "out") == {"study.db": content} and len(list((study / "out").iterdir())) == 1

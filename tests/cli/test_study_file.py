@@ -4,6 +4,7 @@ import pytest
 
 from hpsearch.cli.ending import Refused
 from hpsearch.cli.study_file import StudyFile, overridden, read_study_file
+from hpsearch.record.trials import STUDY_NAME_RULE
 from tests.cli.studies import STUDY, make_study
 
 
@@ -86,6 +87,8 @@ UNSOUND = {
         ("", "it lacks name"),
         ("n_trials = 3\nname = 'wine'", "n_trials is not known here; it belongs in the section [search]"),
         ("name = '..'", "name = '..' must be a text of 1 to 60 characters that begins with a letter or a digit"),
+        ('name = "a\\n"', f"name = 'a\\n' must be {STUDY_NAME_RULE}"),
+        (f"name = '{'é' * 50}'", f"name = '{'é' * 50}' must be {STUDY_NAME_RULE}"),
         ("name = 'wine'\nreport = 3", "report = 3 must be a section, [report]"),
     ],
 }
