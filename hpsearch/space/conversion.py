@@ -26,6 +26,7 @@ from hpsearch.space.distributions import (
 )
 
 Entry: TypeAlias = Distribution | Value
+OptunaDistribution: TypeAlias = BaseDistribution
 
 # An Optuna integer with a step becomes a Choice of its values, if they are no more than this.
 LONGEST_STEPS = 32
@@ -96,7 +97,7 @@ def _from_scipy(frozen: Any) -> Distribution:
     return LogUniform(low, high)
 
 
-def to_optuna(distribution: Distribution) -> BaseDistribution:
+def to_optuna(distribution: Distribution) -> OptunaDistribution:
     """Optuna's form of the distribution over its limit range; tuples among the values of a Choice become JSON text."""
     if isinstance(distribution, Choice):
         return CategoricalDistribution([as_stored(value) for value in distribution.values])
@@ -108,21 +109,6 @@ def to_optuna(distribution: Distribution) -> BaseDistribution:
 def to_optuna_value(value: Value) -> Plain:
     """A config's value as an Optuna trial holds it: `(128, 128)` is stored as "[128, 128]"."""
     return as_stored(value)
-
-
-def from_optuna_value(distribution: Distribution, value: Plain) -> Value:
-    """A config's value from what an Optuna trial holds; the inverse of `to_optuna_value`.
-
-    Raises ValueError when `value` is none of a Choice's, or no number where one is due.
-    """
-    if isinstance(distribution, Choice):
-        for choice in distribution.values:
-            if as_stored(choice) == value:
-                return choice
-        raise ValueError(f"`value` must be one of {distribution.values!r}, but got {value!r}.")
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"`value` must be a number for {distribution!r}, but got {value!r}.")
-    return int(value) if isinstance(distribution, Integer) else float(value)
 
 
 def to_json(entry: Entry) -> Any:

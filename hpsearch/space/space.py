@@ -13,13 +13,12 @@ from hashlib import blake2b
 from typing import Any, Self, TypeAlias
 
 import numpy as np
-from optuna.distributions import BaseDistribution
 
 from hpsearch.space.conversion import (
     Entry,
+    OptunaDistribution,
     as_distribution,
     from_json,
-    from_optuna_value,
     to_json,
     to_optuna,
     to_optuna_value,
@@ -109,18 +108,13 @@ class SearchSpace:
         """Name → unit coordinate, in [0, 1], of the searched hyperparameters the config has."""
         return {name: d.to_unit(config[name]) for name, d in self._searched_in(config)}
 
-    def to_optuna(self) -> dict[str, BaseDistribution]:
+    def to_optuna(self) -> dict[str, OptunaDistribution]:
         """Name → Optuna's distribution over the limit range; fixed values are not part of the Optuna record."""
         return {name: to_optuna(distribution) for name, distribution in self.distributions.items()}
 
     def optuna_values(self, config: Mapping[str, Value]) -> dict[str, Plain]:
         """What an Optuna trial holds of the config: its searched hyperparameters."""
         return {name: to_optuna_value(config[name]) for name, _ in self._searched_in(config)}
-
-    def config_from_optuna(self, values: Mapping[str, Any]) -> Config:
-        """The config whose `optuna_values` these are; fixed values are added."""
-        searched = {name: from_optuna_value(d, values[name]) for name, d in self._searched_in(values)}
-        return {**searched, **self.fixed}
 
     def to_json(self) -> dict[str, Any]:
         """The space in the form of a study file's [space] table: `SearchSpace.from_json(space.to_json()) == space`."""

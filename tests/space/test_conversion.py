@@ -20,7 +20,6 @@ from hpsearch.space.conversion import (
     Entry,
     as_distribution,
     from_json,
-    from_optuna_value,
     to_json,
     to_optuna,
     to_optuna_value,
@@ -124,22 +123,10 @@ def test_to_optuna_is_over_the_limit_range(
 def test_values_go_through_optuna_and_back(distribution: Distribution, u: float) -> None:
     there = to_optuna(distribution)
     assert json_to_distribution(distribution_to_json(there)) == there
-    value = distribution.from_unit(u)
-    stored = there.to_external_repr(there.to_internal_repr(to_optuna_value(value)))
-    back = from_optuna_value(distribution, stored)
-    assert back == value
-    assert type(back) is type(value)
-
-
-@pytest.mark.parametrize("value", [True, "0.1", None])
-def test_text_is_no_number(value: Any) -> None:
-    with pytest.raises(ValueError, match="`value` must be a number for Uniform"):
-        from_optuna_value(Uniform(0, 1), value)
-
-
-def test_an_unknown_choice_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"`value` must be one of \(\(64,\),\), but got '\[128\]'"):
-        from_optuna_value(Choice([(64,)]), "[128]")
+    stored = to_optuna_value(distribution.from_unit(u))
+    back = there.to_external_repr(there.to_internal_repr(stored))
+    assert back == stored
+    assert type(back) is type(stored)
 
 
 @given(distributions() | values)
