@@ -31,7 +31,8 @@ def predict(study: Path, table: Path, output: str) -> None:
     path = _checked_output(output, table)
     ensemble = _model(study)
     with refusing(f"cannot predict {table}"):
-        predictions = predicted(ensemble, read_table(table).drop(columns=ensemble.target.name, errors="ignore"))
+        rows = read_table(table, text=_text_columns(ensemble)).drop(columns=ensemble.target.name, errors="ignore")
+        predictions = predicted(ensemble, rows)
     if path is None:
         click.echo(predictions.to_csv(index=False), nl=False)
     else:
@@ -50,6 +51,11 @@ def predicted(ensemble: Ensemble, table: pd.DataFrame) -> pd.DataFrame:
     names = [f"probability_{label}" for label in ensemble.classes_.tolist()]
     columns = {"prediction": ensemble.target.decode(probabilities)}
     return pd.DataFrame(columns | dict(zip(names, probabilities.T, strict=True)))
+
+
+def _text_columns(ensemble: Ensemble) -> list[str]:
+    """Columns that held text in training, and are text in a file of new rows though all of them look like numbers."""
+    return [column.name for column in ensemble.encoding.categorical if column.kind == "text"]
 
 
 def _checked_output(output: str, table: Path) -> Path | None:

@@ -4,7 +4,7 @@ Whatever comes in, a table here is a DataFrame with unique text column names and
 """
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +54,12 @@ def _sklearn_table(name: str) -> pd.DataFrame:
     return frame
 
 
-def read_table(path: str | Path) -> pd.DataFrame:
+def read_table(path: str | Path, text: Collection[str] = ()) -> pd.DataFrame:
     """The table in a file, by its suffix: .csv (UTF-8, comma, first row names), .csv.gz or .parquet.
 
-    In a CSV only empty cells are missing: "NA" and "None" are text like any other.
+    In a CSV only empty cells are missing: "NA" and "None" are text like any other. A column there holds numbers or
+    booleans if all its cells look like them, unless it is named in `text`: "007" then stays what it is. Names that are
+    not in the file are ignored.
     Raises FileNotFoundError, ImportError for Parquet without pyarrow, and ValueError for an unknown suffix, a file
     that cannot be read, one without rows, and names that are empty or double.
     """
@@ -68,7 +70,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file")
     try:
-        table = pd.read_parquet(path, engine="pyarrow") if name.endswith(".parquet") else _read_csv(path)
+        table = pd.read_parquet(path, engine="pyarrow") if name.endswith(".parquet") else _read_csv(path, text)
     except ImportError as error:
         raise ImportError(f'{path}: reading Parquet needs pyarrow: pip install "hpsearch[parquet]"') from error
     except UNREADABLE as error:
@@ -78,7 +80,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
     return table
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
+def _read_csv(path: Path, text: Collection[str]) -> pd.DataFrame:
     compression: Any = "gzip" if path.name.lower().endswith(".gz") else None
     # pandas renames double names ("a", "a.1") and makes up missing ones without a word, so the first row is read apart.
     head = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False, compression=compression)
@@ -87,7 +89,10 @@ def _read_csv(path: Path) -> pd.DataFrame:
         raise ValueError(f"column {int(np.argmax(names == '')) + 1} has no name in the first row")
     if names.has_duplicates:
         raise ValueError(f"column names are double: {listed(list(names[names.duplicated()].unique()))}")
-    table = pd.read_csv(path, keep_default_na=False, na_values=[""], low_memory=False, compression=compression)
+    types = {name: str for name in names if name in text}
+    table = pd.read_csv(
+        path, dtype=types, keep_default_na=False, na_values=[""], low_memory=False, compression=compression
+    )
     if not isinstance(table.index, pd.RangeIndex):
         raise ValueError("rows have more cells than there are names in the first row")
     return table

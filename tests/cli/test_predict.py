@@ -73,6 +73,22 @@ def test_other_columns(finished: Path, new: Path, how: str, said: str) -> None:
     assert not (finished / "predictions.csv").exists()
 
 
+@pytest.mark.parametrize("declared", [False, True])
+def test_text_that_looks_like_numbers_is_text(tmp_path: Path, declared: bool) -> None:
+    categorical = ('target = "cultivar"', 'target = "cultivar"\ncategorical = ["code"]')
+    study = make_study(tmp_path / "wine", *([categorical] if declared else []))
+    table = pd.read_csv(study / "wine.csv")
+    codes = table["cultivar"].map({"Barolo": "007", "Grignolino": "012", "Barbera": "B40"})
+    table.assign(code=codes, yes="x").to_csv(study / "wine.csv", index=False)
+    assert hpsearch("run", study, "--quiet").exit_code == 0
+    whole = pd.read_csv(io.StringIO(hpsearch("predict", study, study / "wine.csv").stdout))
+
+    digits = codes.isin(["007", "012"])
+    table.assign(code=codes, yes="1")[digits].to_csv(study / "new.csv", index=False)
+    of_digits = pd.read_csv(io.StringIO(hpsearch("predict", study, study / "new.csv").stdout))
+    pd.testing.assert_frame_equal(of_digits, whole[digits].reset_index(drop=True), check_exact=True)
+
+
 def test_the_input_is_not_overwritten(finished: Path, new: Path) -> None:
     before = new.read_bytes()
     (finished / "link.csv").symlink_to(new)

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
+from hpsearch.data.columns import kind_of
 from hpsearch.data.table import SKLEARN_LOADERS, as_frame, read_source, read_table
 
 CSV = "age,city,flag,note\n1,None,True,x\n,NA,,\n3,,False,nan\n"
@@ -30,6 +31,15 @@ def test_numbers_survive_a_csv_to_the_last_bit(tmp_path):
     table = pd.DataFrame({"a": np.random.default_rng(0).normal(size=1000) * 1e-7})
     table.to_csv(tmp_path / "t.csv", index=False)
     assert_frame_equal(read_table(tmp_path / "t.csv"), table, check_exact=True)
+
+
+def test_columns_of_a_csv_may_be_asked_for_as_text(tmp_path):
+    table = read_table(
+        written(tmp_path, "t.csv", "code,flag,n\n007,True,1\n,,2\n012,False,3\n"), text=["code", "flag", "no"]
+    )
+    assert table["code"].tolist()[::2] == ["007", "012"] and table["flag"].tolist()[::2] == ["True", "False"]
+    assert table[["code", "flag"]].isna().any(axis=1).tolist() == [False, True, False]
+    assert kind_of(table["code"]) == kind_of(table["flag"]) == "text" and table["n"].tolist() == [1, 2, 3]
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path):
