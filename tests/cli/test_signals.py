@@ -45,11 +45,9 @@ def endless(tmp_path: Path) -> Iterator[tuple[Path, "subprocess.Popen[str]"]]:
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stop_is_clean(endless: tuple[Path, "subprocess.Popen[str]"], sent: int, code: int) -> None:
     study, process = endless
-    began = time.monotonic()
     process.send_signal(sent)
     stdout, stderr = process.communicate(timeout=PATIENCE)
     assert process.returncode == code, stderr
-    assert time.monotonic() - began < 5  # a fraction of it, but on a busy machine
     assert stdout.startswith("honest score: ")
     assert stderr.endswith(f"stopped; what was finished is kept, and `hpsearch run {study}` continues it\n")
     assert "Traceback" not in stderr
