@@ -21,7 +21,7 @@ _HOMES = {
 }
 
 __version__ = "0.1.0"
-__all__ = [  # noqa: PLE0604
+__all__ = [
     "AllTrialsFailed",
     "Choice",
     "Ensemble",

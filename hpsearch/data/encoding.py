@@ -48,11 +48,6 @@ class Encoding:
         return tuple(column.name for column in self.columns)
 
     @property
-    def column_kinds(self) -> dict[str, str]:
-        """Name of each column → "numeric", "categorical" or "dropped"."""
-        return {column.name: type(column).__name__.lower() for column in self.columns}
-
-    @property
     def input_names(self) -> tuple[str, ...]:
         """One name per input: `age`, `age is missing`, `color=red`, `color is missing`, `color is rare`."""
         values = [column.name for column in self.numeric]

@@ -4,7 +4,6 @@ Log-loss and errors are negated, as in scikit-learn. Scores of regression are in
 scores are also computed here: scikit-learn's checks take a millisecond a call, as long as a short trial trains.
 """
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.metrics import get_scorer, get_scorer_names, log_loss, make_scorer
 
+from hpsearch.data.columns import did_you_mean
 from hpsearch.data.target import Target
 
 DEFAULT_SCORING = {
@@ -68,8 +68,7 @@ class Scorer:
         """
         name = DEFAULT_SCORING[target.task] if name is None else name
         if name not in get_scorer_names():
-            nearest = difflib.get_close_matches(str(name), get_scorer_names(), n=1)
-            hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+            hint = did_you_mean(name, get_scorer_names())
             raise ValueError(f"scoring must be the name of a scikit-learn scorer, but got {name!r}{hint}")
         if _is_for_numbers(name) != (target.task == "regression"):
             raise ValueError(f"scoring={name!r} does not fit the task {target.task}")

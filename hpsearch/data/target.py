@@ -57,12 +57,8 @@ class Target:
             )
         return codes
 
-    def encode(self, y: object) -> NDArray[np.float32]:
-        """(n_rows, n_outputs) one-hot rows, or (y - mean) / scale. Raises as `codes` does."""
-        return self.encode_codes(self.codes(y))
-
     def encode_codes(self, codes: NDArray[np.int64] | NDArray[np.float64]) -> NDArray[np.float32]:
-        """As `encode`, from what `codes` gave."""
+        """(n_rows, n_outputs) one-hot rows, or (y - mean) / scale, from what `codes` gave."""
         if self.classes is None:
             return ((codes - self.mean) / self.scale).astype(np.float32)[:, None]
         return np.eye(self.n_outputs, dtype=np.float32)[codes]

@@ -22,7 +22,7 @@ def test_what_the_file_says_is_passed_on(tmp_path: Path) -> None:
     assert study.problem.scorer.name == "accuracy" and study.problem.seed == 3
     assert len(study.dataset.rows.test) == 36
     assert study.dataset.sample_weight is not None and "ash" not in study.dataset.encoding.column_names
-    assert study.dataset.encoding.column_kinds["magnesium"] == "categorical"
+    assert "magnesium" in [column.name for column in study.dataset.encoding.categorical]
     assert study.problem.space.distributions.keys() >= {"learning_rate_init", "hidden_layer_sizes", "weight_decay"}
 
 

@@ -138,10 +138,10 @@ def test_other_data_have_another_fingerprint(change):
 def test_categories_by_name_and_by_position():
     codes = np.random.default_rng(0).integers(0, 3, (N_ROWS, 2))
     by_position, by_name = (prepare(codes, Y, categorical=given) for given in ([1], ["x1"]))
-    assert by_position.encoding.column_kinds == {"x0": "numeric", "x1": "categorical"}
+    assert [column.name for column in by_position.encoding.categorical] == ["x1"]
     assert by_position.fingerprint == by_name.fingerprint
     assert prepare(codes, Y, categorical=np.array([1])).fingerprint == by_name.fingerprint
-    assert prepare(codes.tolist(), Y, categorical=()).encoding.column_kinds == {"x0": "numeric", "x1": "numeric"}
+    assert prepare(codes.tolist(), Y, categorical=()).encoding.categorical == ()
 
 
 def test_dropped_columns_are_said():
