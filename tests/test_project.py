@@ -3,7 +3,11 @@
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
+
+from matplotlib import pyplot
+from sklearn.datasets import load_wine
 
 import hpsearch
 from hpsearch.mlp.recipe import HYPERPARAMETERS, Recipe
@@ -26,6 +30,20 @@ def test_types_and_lazy_names_are_the_same_list():
 def test_constraints_hold_names_and_versions_only():
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][\w.]*", line) for line in lines)
+
+
+def test_the_readme_shows_how_optuna_reads_a_study(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    few = {"n_trials": 6, "max_epochs": 1, "n_jobs": 1, "verbose": 0}
+    hpsearch.search(*load_wine(return_X_y=True), storage="churn.db", study_name="churn", **few)
+    (snippet,) = re.findall(
+        r"```python\n(import hpsearch\nimport optuna\n.*?)```", (ROOT / "README.md").read_text(), re.S
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Optuna's figures are experimental, and six trials are few
+        exec(snippet, {})
+    assert pyplot.get_fignums()
+    pyplot.close("all")
 
 
 def test_every_kernel_choice_is_documented_in_the_recipe():
