@@ -20,6 +20,10 @@ VERBS = {
 }
 
 
+WITHOUT_ENGINE = ["status"]
+COMPILING = "compiling the engine, once: about ten seconds"
+
+
 class Verbs(click.Group):
     """A group whose commands are the modules of this package named in `VERBS`."""
 
@@ -37,9 +41,24 @@ class Verbs(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(VERBS.items()))
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        # loading the verb compiles the engine where that was not done before
+        if args[0] in VERBS and args[0] not in WITHOUT_ENGINE and "--quiet" not in args:
+            _tell_of_compiling()
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: click.Context) -> object:
         with exit_codes():
             return super().invoke(ctx)
+
+
+def _tell_of_compiling() -> None:
+    """Say so if no machine code is cached yet."""
+    folder = import_module("hpsearch.mlp.kernels").CACHE_FOLDER
+    if folder is not None and not any(folder.iterdir()):
+        click.echo(COMPILING, err=True)
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
