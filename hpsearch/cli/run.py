@@ -8,6 +8,7 @@ import click
 
 from hpsearch.cli.ending import FailedOn, NoModel, refusing
 from hpsearch.cli.findings import show_findings, write_findings
+from hpsearch.cli.kept import refuse_another_name
 from hpsearch.cli.question import checked_study
 from hpsearch.cli.study_file import STUDY, StudyFile, overridden, read_study_file
 from hpsearch.orchestrator.plan import Plan
@@ -43,7 +44,11 @@ def _names(context: click.Context, parameter: click.Parameter, value: str) -> li
 
 @click.command()
 @STUDY
-@click.option("--n-trials", type=int, help="The study's total; with more than before, the missing ones are drawn.")
+@click.option(
+    "--n-trials",
+    type=int,
+    help="The study's total; with more than before, the missing ones are drawn, and it cannot be lowered again.",
+)
 @click.option("--n-jobs", type=int, help="Workers; -1 for one per core.")
 @click.option("--timeout", type=float, metavar="SECONDS", help="What is finished by then is used.")
 @click.option("--fail-on", callback=_names, default="", metavar="edge,failures", help="Exit with 3 if there are any.")
@@ -88,13 +93,14 @@ def _writing(file: StudyFile, asked: Study) -> Iterator[tuple[StudyRecord, Plan]
     """The record of the study and its plan, begun or continued, with the lock held.
 
     Raises:
-        Refused: if it cannot be written, is of another question, or another run holds the lock.
+        Refused: if it cannot be written, is of another name or question, or another run holds the lock.
     """
     with ExitStack() as stack:
         with refusing(file.path):
             with writing_in_words(file.out):
                 file.out.mkdir(exist_ok=True)
             refuse_foreign(file.model)
+            refuse_another_name(file)
             record = stack.enter_context(open_record(file.storage, file.name, synchronous=file.search.synchronous))
             plan = asked.plan(record, file.search.n_trials)
         yield record, plan

@@ -91,13 +91,8 @@ class StudyFile(Content):
 
     @property
     def storage(self) -> Path:
-        """The file of its trials."""
+        """The file of its trials; its checkpoints and the lock lie beside it."""
         return self.out / "study.db"
-
-    @property
-    def fits(self) -> Path:
-        """The folder of its checkpoints and of the lock."""
-        return self.out / "study.db.fits"
 
     @property
     def model(self) -> Path:

@@ -201,6 +201,16 @@ def open_record(
         yield record
 
 
+def study_names(file: str | os.PathLike[str]) -> list[str]:
+    """The names of the studies in a study file, none where there is no file; nothing is written.
+
+    Raises ValueError and OSError as `open_storage` does.
+    """
+    if not os.path.exists(file):
+        return []
+    return [study.study_name for study in open_storage(file, read_only=True).get_all_studies()]
+
+
 def can_name_a_study(name: object) -> bool:
     """Does `STUDY_NAME_RULE` hold? A study's name is that of a folder too."""
     if not isinstance(name, str) or not name.isprintable() or not name.strip(". "):

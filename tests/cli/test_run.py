@@ -112,6 +112,8 @@ class TestRefused:
     def test_settings(self, study: Path) -> None:
         assert refused("run", study, "--n-jobs", 0).startswith("n_jobs = 0 must be")
         assert refused("run", study, "--n-trials", 0).startswith("n_trials = 0 must be")
+        assert refused("run", study, "--timeout", -1).startswith("timeout = -1.0 must be")
+        assert refused("run", study, "--timeout", "nan").startswith("timeout = nan must be")
         assert not (study / "out").exists()
 
     def test_another_run_holds_it(self, finished: Path) -> None:
@@ -127,6 +129,17 @@ class TestRefused:
         (finished / "wine.csv").write_text(table.replace("13.2,", "13.3,"))
         assert "the study 'wine' was begun with other data" in refused("run", finished)
         assert outputs(finished) == before
+
+    def test_checkpoints_of_other_data(self, finished: Path) -> None:
+        before = outputs(finished)
+        (finished / "out" / "study.db").unlink()
+        table = (finished / "wine.csv").read_text()
+        (finished / "wine.csv").write_text(table.replace("13.2,", "13.3,"))
+        folder = finished / "out" / "study.db.fits" / "wine"
+        assert f"the checkpoints in {folder} are of a study that was begun with other data" in refused("run", finished)
+        (finished / "wine.csv").write_text(table)
+        assert hpsearch("run", finished, "--quiet").exit_code == 0
+        assert outputs(finished)["model/model.json"] == before["model/model.json"]
 
     def test_out_is_a_file(self, study: Path) -> None:
         (study / "out").touch()

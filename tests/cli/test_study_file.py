@@ -5,7 +5,7 @@ import pytest
 from hpsearch.cli.ending import Refused
 from hpsearch.cli.study_file import StudyFile, overridden, read_study_file
 from hpsearch.record.trials import STUDY_NAME_RULE
-from tests.cli.studies import STUDY, make_study
+from tests.cli.studies import STUDY, make_study, refused
 
 
 def written(folder: Path, text: str) -> Path:
@@ -111,6 +111,18 @@ class TestUnsoundFiles:
         assert sentence(tmp_path) == "there is no such file"
         with pytest.raises(Refused, match="is no study: give a folder that holds a study.toml"):
             read_study_file(tmp_path / "wine")
+
+
+@pytest.mark.parametrize("verb", ["run", "validate", "status", "report", "predict"])
+@pytest.mark.parametrize(
+    ("text", "said"), [("name =", "is not TOML: "), ("name = 'a'", "it lacks [data]"), (None, "there is no such file")]
+)
+def test_every_verb_refuses_in_one_sentence(tmp_path: Path, verb: str, text: str | None, said: str) -> None:
+    if text is not None:
+        written(tmp_path, text)
+    sentence = refused(verb, tmp_path, *(["new.csv"] if verb == "predict" else []))
+    assert sentence.startswith(str(tmp_path / "study.toml")) and said in sentence
+    assert [entry.name for entry in tmp_path.iterdir()] == ["study.toml"] * (text is not None)
 
 
 class TestOverridden:
