@@ -4,6 +4,7 @@ What verbs share: `study_file` reads and checks study.toml, `question` and `kept
 whatever ends a command into an exit code, `show` prints.
 """
 
+from contextlib import suppress
 from importlib import import_module
 
 import click
@@ -55,10 +56,11 @@ class Verbs(click.Group):
 
 
 def _tell_of_compiling() -> None:
-    """Say so if no machine code is cached yet."""
+    """Say so if no machine code is cached yet; not where it cannot be, or where we cannot look."""
     folder = import_module("hpsearch.mlp.kernels").CACHE_FOLDER
-    if folder is not None and not any(folder.iterdir()):
-        click.echo(COMPILING, err=True)
+    with suppress(OSError):
+        if folder is not None and not any(folder.iterdir()):
+            click.echo(COMPILING, err=True)
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
