@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,15 @@ from typing import Any
 import pandas as pd
 
 from hpsearch.ensemble.ensemble import Ensemble
+from hpsearch.orchestrator.run import Workers
 from hpsearch.orchestrator.stop import Stop
 from hpsearch.record.trials import Storage, open_record
-from hpsearch.report.findings import Findings, summary_table, write_tables
+from hpsearch.report.findings import Findings, summary_table
 from hpsearch.report.page import write_page
-from hpsearch.study import Callback, Study, check_whole
+from hpsearch.study import Callback, Study, whole
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """What a search found.
 
@@ -29,6 +30,9 @@ class Result:
     ensemble: Ensemble
     findings: Findings
 
+    def __repr__(self) -> str:
+        return f"<Result: honest score {self.honest_score:.5g} ({self.findings.scoring}), {self.ensemble!r}>"
+
     @property
     def best_config(self) -> dict[str, Any]:
         """The hyperparameters of the trial with the best value on the validation rows."""
@@ -36,7 +40,10 @@ class Result:
 
     @property
     def best_value(self) -> float:
-        """Its score on the validation rows. It was chosen for it: read `honest_score` instead."""
+        """Its score on the validation rows, at the best of its rung ends (`trials` has the last).
+
+        It was chosen for it: read `honest_score` instead.
+        """
         return self.findings.best_value
 
     @property
@@ -46,7 +53,7 @@ class Result:
 
     @property
     def trials(self) -> pd.DataFrame:
-        """One row per trial: Optuna's columns, then `stage rung epochs seed outcome`."""
+        """One row per trial: Optuna's columns, then `stage rung epochs seed outcome`; `value` is the last one."""
         return self.findings.trials
 
     @property
@@ -61,7 +68,7 @@ class Result:
 
     @property
     def decisions(self) -> pd.DataFrame:
-        """One row per numeric hyperparameter and side of its range: do the best trials crowd there?"""
+        """One row per stage, numeric hyperparameter and side of its range: do the best trials crowd there?"""
         return self.findings.decisions
 
     def leaderboard(self) -> pd.DataFrame:
@@ -80,13 +87,6 @@ class Result:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the ensemble as a model folder, to be read by `hpsearch.load`."""
         self.ensemble.save(path)
-
-    def write(self, folder: str | os.PathLike[str]) -> list[str]:
-        """Write tables, summary, page and model folder into a folder that exists; the names of what was written."""
-        names = write_tables(self.findings, Path(folder))
-        self.report(Path(folder) / "report.html")
-        self.save(Path(folder) / "model")
-        return [*names, "report.html", "model"]
 
 
 def search(
@@ -123,7 +123,8 @@ def search(
         y: class labels of any kind, or numbers, (n_rows,); or the name of a column of X.
         space: name → distribution, or a plain value that fixes it; replaces entries of the default space by name.
             Distributions of Optuna and `scipy.stats` are understood.
-        n_trials: the study's total, ≥ 1. A later call with more appends a stage of the missing ones.
+        n_trials: the study's total, ≥ 1. A later call with more appends a stage of the missing ones; one with fewer
+            changes nothing.
         max_epochs: of the longest trials, ≥ 1; by default enough for about 3,000 minibatches. A third and a ninth of
             it are the first rungs.
         timeout: seconds; what is finished by then is used. Bit-identity across `n_jobs` does not hold with it.
@@ -159,15 +160,14 @@ def search(
         scoring=scoring, task=task, categorical=categorical, sample_weight=sample_weight, X_test=X_test, y_test=y_test,
         test_size=test_size,
     )  # fmt: skip
-    check_whole("n_trials", n_trials)
-    if timeout is not None and not timeout >= 0:
-        raise ValueError(f"timeout must be a number of seconds ≥ 0, but got {timeout!r}")
+    n_trials, stop, workers = whole("n_trials", n_trials), Stop(timeout), Workers(n_jobs, backend)
+    if not (isinstance(callbacks, Iterable) and all(callable(callback) for callback in callbacks)):
+        raise ValueError(f"callbacks must be a list of functions of a RungRecord, but got {callbacks!r}")
     with open_record(storage, study_name, fits, synchronous=synchronous) as record:
         plan = study.plan(record, n_trials)
         ensemble, findings = study.carry_out(
-            plan, record, Stop(timeout), n_jobs=n_jobs, backend=backend, callbacks=callbacks, refit=refit,
-            verbose=verbose,
-        )  # fmt: skip
+            plan, record, stop, workers, callbacks=callbacks, refit=refit, verbose=verbose
+        )
     for sentence in findings.warnings:
         warnings.warn(sentence, UserWarning, stacklevel=2)
     return Result(ensemble, findings)

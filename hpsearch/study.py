@@ -6,13 +6,17 @@ an ensemble and the findings.
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from hpsearch import __version__
 from hpsearch.data.dataset import Dataset, prepare
 from hpsearch.data.scoring import Scorer
 from hpsearch.diagnostics.sanity import loss_at_chance
@@ -24,18 +28,24 @@ from hpsearch.mlp.recipe import BOUNDS, HYPERPARAMETERS
 from hpsearch.mlp.train import Fit, steps_per_epoch
 from hpsearch.orchestrator.learners import MLPLearner, default_space, largest_batch
 from hpsearch.orchestrator.plan import Plan, default_max_epochs, random_stage
-from hpsearch.orchestrator.run import Problem, RungRecord, Workers, run, train_again
+from hpsearch.orchestrator.run import Problem, RungRecord, Workers, run, score_rows, train_again
 from hpsearch.orchestrator.stop import Stop
 from hpsearch.record.tables import history_table, trial_table
 from hpsearch.record.trials import StudyRecord
 from hpsearch.report.curves import Curves
-from hpsearch.report.findings import Findings
+from hpsearch.report.findings import ENDINGS, Findings
 from hpsearch.report.progress import ProgressReport
 from hpsearch.space.distributions import Choice, Distribution
 from hpsearch.space.refine import EDGE, boundary_check
 from hpsearch.space.space import SearchSpace
 
 Callback = Callable[[RungRecord], object]
+
+HELD_PARTS = {"valid": "validation", "select": "selection", "test": "test"}
+SHAPING = ("numpy", "scipy", "numba", "scikit-learn")
+"""Packages whose versions shape the bits of a model."""
+NO_REFITS: Mapping[int, Fit] = MappingProxyType({})
+_KEPT = "Trained again on all rows, the model of trial {} diverged: it votes as it was before."
 
 
 class AllTrialsFailed(RuntimeError):
@@ -68,18 +78,20 @@ class Study:
         Raises:
             ValueError: for the first thing that is wrong, naming argument, value and rule.
         """
-        if max_epochs is not None:
-            check_whole("max_epochs", max_epochs)
+        max_epochs = None if max_epochs is None else whole("max_epochs", max_epochs)
+        if not isinstance(space, Mapping | None):
+            raise ValueError(f"space must be a dict of name → distribution or value, but got {space!r}")
         asked = SearchSpace.of(space or {})
         asked.check_names(HYPERPARAMETERS)
         dataset = prepare(X, y, random_state=random_state, **data)
-        n_train = len(dataset.rows.train)
-        whole = default_space(n_train).replace(asked.entries).with_natural_bounds(BOUNDS)
-        _check_values(whole)
-        epochs = max_epochs or default_max_epochs(steps_per_epoch(n_train, largest_batch(whole)))
-        learner = MLPLearner.of(dataset, order_seed=random_state, horizon=epochs)
+        seed, n_train = int(random_state), len(dataset.rows.train)
+        whole_space = default_space(n_train).replace(asked.entries).with_natural_bounds(BOUNDS)
+        _check_values(whole_space)
+        epochs = max_epochs or default_max_epochs(steps_per_epoch(n_train, largest_batch(whole_space)))
+        learner = MLPLearner.of(dataset, order_seed=seed, horizon=epochs)
         scorer = Scorer.of(scoring, dataset.target)
-        return cls(Problem(dataset, whole, learner, scorer, random_state), learner, epochs, title)
+        _check_score(scorer, dataset)
+        return cls(Problem(dataset, whole_space, learner, scorer, seed), learner, epochs, title)
 
     @property
     def dataset(self) -> Dataset:
@@ -88,19 +100,20 @@ class Study:
     @property
     def identity(self) -> dict[str, Any]:
         """What must be the same when the study is continued."""
+        # the seed deals the rows and so changes the data's fingerprint too: it is compared before
         return {
-            "data": self.dataset.fingerprint,
-            "space": self.problem.space.to_json(),
-            "scoring": self.problem.scorer.name,
             "random_state": self.problem.seed,
+            "scoring": self.problem.scorer.name,
             "max_epochs": self.max_epochs,
+            "space": self.problem.space.to_json(),
+            "data": self.dataset.fingerprint,
         }
 
     def plan(self, record: StudyRecord, n_trials: int) -> Plan:
         """The plan as it was recorded, topped up to `n_trials` and recorded again.
 
         Raises:
-            ValueError: if the record is of another question, or has more trials already.
+            ValueError: if the record is of another question.
         """
         record.identify(self.identity)
         plan = self.planned(record, n_trials)
@@ -116,8 +129,8 @@ class Study:
         return Plan.from_json(record.plan).topped_up(n_trials)
 
     def carry_out(
-        self, plan: Plan, record: StudyRecord, stop: Stop, *, n_jobs: int | None = -1, backend: str | None = None,
-        callbacks: Sequence[Callback] = (), refit: bool = False, verbose: int = 0,
+        self, plan: Plan, record: StudyRecord, stop: Stop, workers: Workers, *, callbacks: Sequence[Callback] = (),
+        refit: bool = False, verbose: int = 0,
     ) -> tuple[Ensemble, Findings]:  # fmt: skip
         """Run the plan, and make the ensemble and the findings of what was finished.
 
@@ -129,7 +142,7 @@ class Study:
         """
         began, only_reads, was_over = time.monotonic(), stop.requested(), _is_over(record, plan)
         library, curves = Library(), Curves(plan)
-        with stop.on_interrupt(), one_blas_thread(), Workers(n_jobs, backend) as workers:
+        with stop.on_interrupt(), one_blas_thread(), workers:
             chance = self._loss_at_chance(plan)
             with ProgressReport(plan, verbose) as progress:
                 for event in run(self.problem, plan, record, workers, stop):
@@ -142,39 +155,51 @@ class Study:
             if len(library) == 0:
                 raise _nothing_found(curves.failures(), plan, stop)
             ensembles = averages(library, self.dataset, self.problem.scorer, self.problem.seed)
-            fits = self._train_again(ensembles[0], record, workers, stop) if refit else None
+            ensembles = [self._tested(one, record) for one in ensembles]
+            refits = self._train_again(ensembles[0], record, workers, stop) if refit else None
         if not only_reads and not was_over:
             record.add_seconds(time.monotonic() - began)
         ended = "interrupted" if stop.interrupted else "unfinished" if only_reads else "timeout"
-        if _is_over(record, plan) and (fits is not None or not refit):
+        if _is_over(record, plan) and (refits is not None or not refit):
             ended = "finished"
         findings = self._findings(plan, record, ensembles, library, curves, chance, ended)
-        return self._ensemble(ensembles[0], record, fits), findings
+        if refits is None:
+            return self._ensemble(ensembles[0], record), findings
+        sound = {number: fit for number, fit in refits.items() if fit.outcomes[0] is None}
+        kept = [_KEPT.format(number) for number in refits if number not in sound]
+        findings = replace(findings, warnings=(*findings.warnings, *kept))
+        return self._ensemble(ensembles[0], record, sound), findings
 
     def _loss_at_chance(self, plan: Plan) -> pd.DataFrame:
         configs = [self.problem.space.draw(self.problem.seed, 0, n) for n in range(plan.stages[0].n_trials)]
         recipes = [self.learner.recipe(config) for config in configs]
         return loss_at_chance(recipes, self.learner.examples(self.dataset))
 
-    def _train_again(
-        self, chosen: Average, record: StudyRecord, workers: Workers, stop: Stop
-    ) -> dict[tuple[int, int], Fit] | None:
+    def _train_again(self, chosen: Average, record: StudyRecord, workers: Workers, stop: Stop) -> dict[int, Fit] | None:
         """The chosen members, trained on all rows but the test rows; None if it was stopped before."""
-        members = {(member.result.number, member.result.epochs): member.result for member in chosen.members}
-        return train_again(self.problem, list(members.values()), record.refits, workers, stop)
+        members = [member.result for member in chosen.members]
+        return train_again(self.problem, members, record.refits, workers, stop)
 
-    def _ensemble(self, chosen: Average, record: StudyRecord, fits: Mapping[tuple[int, int], Fit] | None) -> Ensemble:
-        networks = []
-        for member in chosen.members:
-            fit = self._kept_fit(member, record) if fits is None else fits[member.result.number, member.result.epochs]
-            networks.append(self.learner.predictor(fit, member.weights))
+    def _tested(self, average: Average, record: StudyRecord) -> Average:
+        """With its score on the test rows, if there are any: the last thing they are for, and the only one."""
+        rows = self.dataset.rows.test
+        if len(rows) == 0:
+            return average
+        outputs = self._ensemble(average, record).outputs(self.dataset.inputs[rows])
+        return replace(average, test_score=score_rows(self.problem.scorer, self.dataset, rows, outputs))
+
+    def _ensemble(self, chosen: Average, record: StudyRecord, refits: Mapping[int, Fit] = NO_REFITS) -> Ensemble:
+        """The members as they were chosen, but for those in `refits`."""
+        fits = [refits.get(member.result.number) or self._kept_fit(member, record) for member in chosen.members]
         return Ensemble(
             name=chosen.name,
             encoding=self.dataset.encoding,
             target=self.dataset.target,
-            networks=tuple(networks),
+            networks=tuple(
+                self.learner.predictor(fit, member.weights) for fit, member in zip(fits, chosen.members, strict=True)
+            ),
             votes=chosen.votes,
-            about=self._about(chosen, refitted=fits is not None),
+            about=self._about(chosen, refits),
         )
 
     def _kept_fit(self, member: Member, record: StudyRecord) -> Fit:
@@ -185,7 +210,7 @@ class Study:
             )
         return self.learner.load(*saved)
 
-    def _about(self, chosen: Average, refitted: bool) -> dict[str, Any]:
+    def _about(self, chosen: Average, refits: Collection[int]) -> dict[str, Any]:
         scores = {
             "valid_value": chosen.valid_value,
             "honest_score": chosen.honest_score,
@@ -195,25 +220,32 @@ class Study:
             "scoring": self.problem.scorer.name,
             **{name: score if math.isfinite(score) else None for name, score in scores.items()},
             "random_state": self.problem.seed,
-            "refit": refitted,
+            "versions": {"hpsearch": __version__} | {name: version(name) for name in SHAPING},
             "members": [
                 {
                     "trial_number": member.result.number,
                     "epoch": member.result.epochs,
                     "weights": member.weights,
                     "seed": member.result.seed,
+                    "refit": member.result.number in refits,
                     "config": member.result.config,
                 }
                 for member in chosen.members
             ],
         }
 
+    def _decisions(self, trials: pd.DataFrame) -> pd.DataFrame:
+        """What each stage's end said of the ranges, by the trials up to it: earlier decisions stand."""
+        stages = sorted(trials["stage"].unique().tolist())
+        found = [boundary_check(trials[trials["stage"] <= stage], self.problem.space, stage) for stage in stages]
+        return pd.concat(found, ignore_index=True)
+
     def _findings(
         self, plan: Plan, record: StudyRecord, ensembles: Sequence[Average], library: Library, curves: Curves,
         chance: pd.DataFrame, ended: str,
     ) -> Findings:  # fmt: skip
         trials = trial_table(record.study)
-        decisions = boundary_check(curves.at_their_best(trials), self.problem.space, len(plan.stages) - 1)
+        decisions = self._decisions(curves.at_their_best(trials))
         best = library.best_first("ema")[0]
         rows = self.dataset.rows
         return Findings(
@@ -240,10 +272,11 @@ class Study:
         )
 
 
-def check_whole(name: str, value: object) -> None:
-    """ValueError unless `value` is a whole number ≥ 1."""
+def whole(name: str, value: object) -> int:
+    """The value as an int; ValueError unless it is a whole number ≥ 1."""
     if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{name} must be a whole number ≥ 1, but got {value!r}")
+    return int(value)
 
 
 def _check_values(space: SearchSpace) -> None:
@@ -255,6 +288,24 @@ def _check_values(space: SearchSpace) -> None:
             values = (entry.low, entry.high) if isinstance(entry, Distribution) else (entry,)
         for value in values:
             MLPLearner.check({name: value})
+
+
+def _check_score(scorer: Scorer, dataset: Dataset) -> None:
+    """ValueError if the score is not defined for some part of the rows: a constant guess is scored on each."""
+    guess = dataset.targets[dataset.rows.train].mean(axis=0)
+    for part, words in HELD_PARTS.items():
+        rows = getattr(dataset.rows, part)
+        weights = None if dataset.sample_weight is None else dataset.sample_weight[rows]
+        outputs = np.tile(guess, (len(rows), 1))
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                score = scorer(dataset.y[rows], outputs, weights) if len(rows) else 0.0
+            reason = "" if math.isfinite(score) else "it is not defined for them"
+        except (ValueError, TypeError, ArithmeticError) as error:
+            reason = str(error).splitlines()[0]
+        if reason:
+            raise ValueError(f"scoring={scorer.name!r} cannot be computed on the {len(rows)} {words} rows: {reason}")
 
 
 def _nothing_found(failures: Sequence[str], plan: Plan, stop: Stop) -> BaseException:
@@ -272,11 +323,7 @@ def _is_over(record: StudyRecord, plan: Plan) -> bool:
 
 
 def _warnings(decisions: pd.DataFrame, chance: pd.DataFrame, ended: str) -> list[str]:
-    edges = decisions.loc[decisions["verdict"] == EDGE, "sentence"]
+    latest = decisions[decisions["stage"] == decisions["stage"].max()]
+    edges = latest.loc[latest["verdict"] == EDGE, "sentence"]
     unhealthy = chance.loc[chance["verdict"] != "as it should be", "sentence"]
-    stopped = {
-        "timeout": "The timeout ended the search early",
-        "interrupted": "Ctrl-C or SIGTERM ended the search early",
-        "unfinished": "The search is not finished: this is what is kept of it so far",
-    }
-    return [*edges, *unhealthy, *([stopped[ended]] if ended in stopped else [])]
+    return [*edges, *unhealthy, *([ENDINGS[ended]] if ended != "finished" else [])]

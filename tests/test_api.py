@@ -12,6 +12,7 @@ from sklearn.metrics import accuracy_score, log_loss, r2_score
 
 import hpsearch
 from hpsearch import AllTrialsFailed, Choice, Integer, LogUniform, Uniform, search
+from hpsearch.data.dataset import prepare
 
 TINY = {"hidden_layer_sizes": Choice([(8,), (8, 8)]), "batch_size": 32}
 
@@ -92,11 +93,9 @@ def test_report_and_model_are_written(wine_result, wine, tmp_path):
     np.testing.assert_array_equal(loaded.predict(wine[0]), wine_result.ensemble.predict(wine[0]))
 
 
-def test_everything_is_written_into_a_folder(wine_result, tmp_path):
-    names = wine_result.write(tmp_path)
-    assert sorted(names) == sorted(path.name for path in tmp_path.iterdir())
-    trials = pd.read_csv(tmp_path / "trials.csv")
-    assert trials["number"].tolist() == list(range(6))
+def test_results_say_in_a_line_what_they_are(wine_result):
+    line = repr(wine_result)
+    assert f"{wine_result.honest_score:.5g}" in line and "multiclass of 'target'" in line and len(line) < 200
 
 
 def test_a_column_of_the_table_may_be_the_target(wine):
@@ -162,9 +161,43 @@ def test_an_optimum_at_an_edge_is_a_warning_and_a_decision(wine):
 def test_refit_trains_on_all_rows_and_keeps_the_scores(wine):
     plain, refitted = quick(*wine, test_size=0.25), quick(*wine, test_size=0.25, refit=True)
     assert refitted.leaderboard().equals(plain.leaderboard())
-    assert refitted.ensemble.about["refit"] and not plain.ensemble.about["refit"]
+    assert all(member["refit"] for member in refitted.ensemble.about["members"])
+    assert not any(member["refit"] for member in plain.ensemble.about["members"])
     assert not np.array_equal(refitted.ensemble.networks[0].weights, plain.ensemble.networks[0].weights)
     assert accuracy_score(wine[1], refitted.ensemble.predict(wine[0])) > 0.9
+
+
+def test_a_member_that_diverges_when_trained_again_stays_as_it_was(wine):
+    """One selection row with a huge target lets training on all rows diverge."""
+    X, _ = wine
+    space = {"hidden_layer_sizes": (16,), "batch_size": 32, "learning_rate_init": 0.01, "weight_decay": 1e-3}
+    arguments = {"task": "regression", "n_trials": 3, "space": space, "refit": True}
+    candidates = (X["alcohol"].where(X.index != row, 1e30) for row in X.index)
+    y = next(y for y in candidates if y.argmax() in prepare(X, y, random_state=0).rows.select)
+    with pytest.warns(UserWarning, match="Trained again on all rows, the model of trial .* diverged"):
+        result = quick(X, y, **arguments)
+    assert not any(member["refit"] for member in result.ensemble.about["members"])
+    assert np.abs(result.ensemble.predict(X) - X["alcohol"]).max() < 10
+
+
+def test_a_trial_that_cannot_be_scored_fails_with_advice():
+    """A Poisson deviance is defined for positive predictions only."""
+    X = np.random.default_rng(0).standard_normal((300, 3))
+    space = TINY | {"learning_rate_init": Choice([1e-5, 0.1])}
+    result = quick(X, np.exp(2 * X[:, 0]), scoring="neg_mean_poisson_deviance", n_trials=12, space=space)
+    failed = result.trials[result.trials["outcome"] == "unscored"]
+    assert 0 < len(failed) < 12 and (failed["state"] == "FAIL").all()
+    assert failed["user_attrs_advice"].str.contains("neg_mean_poisson_deviance cannot be computed").all()
+
+
+def test_numbers_of_numpy_are_numbers(wine, tmp_path):
+    space = TINY | {"batch_size": np.int64(32), "dropout": np.float32(0.25)}
+    whole = {name: np.int64(value) for name, value in {"n_trials": 3, "max_epochs": 3, "random_state": 4}.items()}
+    result = quick(*wine, space=space, storage=tmp_path / "s.db", timeout=np.int64(60), **whole)
+    result.save(tmp_path / "model")
+    plain = {name: int(value) for name, value in whole.items()}
+    again = quick(*wine, space=TINY | {"batch_size": 32, "dropout": 0.25}, storage=tmp_path / "s.db", **plain)
+    pd.testing.assert_frame_equal(result.trials, again.trials)
 
 
 def test_sample_weights_matter(wine):
@@ -219,22 +252,23 @@ def test_more_trials_later_are_a_second_stage(wine, tmp_path):
     assert more.trials["stage"].tolist() == [0] * 4 + [1] * 5
     columns = ["number", "value", "state", "seed", "outcome", "params_dropout"]
     pd.testing.assert_frame_equal(more.trials[columns][:4], few.trials[columns])
-    with pytest.raises(ValueError, match="planned with 9 trials, but got n_trials=5"):
-        quick(*wine, storage=tmp_path / "s.db", n_trials=5)
+    pd.testing.assert_frame_equal(quick(*wine, storage=tmp_path / "s.db", n_trials=5).trials, more.trials)
+    assert more.decisions["stage"].unique().tolist() == [0, 1]
+    pd.testing.assert_frame_equal(more.decisions[more.decisions["stage"] == 0], few.decisions)
 
 
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"space": {"dropout": 0.1}}, "another space"),
-        ({"random_state": 1}, "other data"),
-        ({"scoring": "accuracy"}, "another scoring"),
-        ({"max_epochs": 10}, "another max_epochs"),
+        ({"space": {"dropout": 0.1}}, "space"),
+        ({"random_state": 1}, "random_state"),
+        ({"scoring": "accuracy"}, "scoring"),
+        ({"max_epochs": 10}, "max_epochs"),
     ],
 )
 def test_a_study_of_another_question_is_refused(wine, tmp_path, change, named):
     quick(*wine, storage=tmp_path / "s.db", n_trials=1)
-    with pytest.raises(ValueError, match=f"begun with {named}"):
+    with pytest.raises(ValueError, match=f"begun with another {named}"):
         quick(*wine, storage=tmp_path / "s.db", n_trials=1, **change)
 
 
@@ -248,7 +282,7 @@ def test_a_study_of_other_data_is_refused(wine, tmp_path):
 def test_checkpoints_that_outlived_their_study_are_not_taken_for_those_of_another(wine, tmp_path):
     quick(*wine, storage=tmp_path / "s.db", n_trials=1)
     (tmp_path / "s.db").unlink()
-    with pytest.raises(ValueError, match=f"the checkpoints in {tmp_path}.* other data; choose another folder"):
+    with pytest.raises(ValueError, match=f"the checkpoints in {tmp_path}.* another random_state .0, now 1.; "):
         quick(*wine, storage=tmp_path / "s.db", n_trials=1, random_state=1)
     with pytest.raises(ValueError, match="another space"):
         quick(*wine, fits=tmp_path / "s.db.fits", n_trials=1, space={"dropout": 0.1})
@@ -287,6 +321,24 @@ BAD = {
     "half a trial": (lambda X, y: ((X, y), {"n_trials": 1.5}), "n_trials"),
     "no epochs": (lambda X, y: ((X, y), {"max_epochs": 0}), "max_epochs"),
     "negative timeout": (lambda X, y: ((X, y), {"timeout": -1}), "timeout"),
+    "timeout in words": (lambda X, y: ((X, y), {"timeout": "60"}), "timeout"),
+    "timeout of no length": (lambda X, y: ((X, y), {"timeout": np.nan}), "timeout"),
+    "no workers": (lambda X, y: ((X, y), {"n_jobs": 0}), "n_jobs must be"),
+    "half a worker": (lambda X, y: ((X, y), {"n_jobs": 1.5}), "n_jobs must be"),
+    "unknown backend": (lambda X, y: ((X, y), {"backend": "thread"}), "backend='thread'"),
+    "backend that answers in order only": (lambda X, y: ((X, y), {"backend": "multiprocessing"}), "backend"),
+    "callback that is no function": (lambda X, y: ((X, y), {"callbacks": [3]}), "callbacks"),
+    "callback outside of a list": (lambda X, y: ((X, y), {"callbacks": print}), "callbacks"),
+    "space that is a list": (lambda X, y: ((X, y), {"space": ["dropout"]}), "space"),
+    "score that the rows do not allow": (
+        lambda X, y: ((X, y - 1.0), {"task": "regression", "scoring": "neg_mean_squared_log_error"}),
+        "scoring='neg_mean_squared_log_error' cannot be computed on the .* validation rows",
+    ),
+    "score of two classes on three": (lambda X, y: ((X, y), {"scoring": "roc_auc"}), "scoring='roc_auc'"),
+    "score without weights": (
+        lambda X, y: ((X, y), {"task": "regression", "scoring": "neg_max_error", "sample_weight": np.ones(178)}),
+        "scoring='neg_max_error'",
+    ),
     "unknown score": (lambda X, y: ((X, y), {"scoring": "acuracy"}), "did you mean 'accuracy'"),
     "unknown task": (lambda X, y: ((X, y), {"task": "ranking"}), "task"),
     "unknown category": (lambda X, y: ((X, y), {"categorical": ["alcohl"]}), "alcohol"),

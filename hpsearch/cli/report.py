@@ -10,6 +10,7 @@ from hpsearch.cli.kept import reading
 from hpsearch.cli.question import checked_study
 from hpsearch.cli.study_file import STUDY, read_study_file
 from hpsearch.orchestrator.plan import Plan
+from hpsearch.orchestrator.run import Workers
 from hpsearch.orchestrator.stop import Stop
 from hpsearch.study import AllTrialsFailed
 
@@ -33,7 +34,7 @@ def report(study: Path) -> None:
         with refusing(file.path):
             plan = asked.planned(record, Plan.from_json(record.plan or []).n_trials)
         try:
-            _, findings = asked.carry_out(plan, record, Stop(timeout=0))
+            _, findings = asked.carry_out(plan, record, Stop(timeout=0), Workers(1))
         except AllTrialsFailed as error:
             raise NoModel(f"{file.path}: {error}") from error
         except TimeoutError:

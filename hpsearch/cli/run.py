@@ -12,6 +12,7 @@ from hpsearch.cli.kept import refuse_another_name
 from hpsearch.cli.question import checked_study
 from hpsearch.cli.study_file import STUDY, StudyFile, overridden, read_study_file
 from hpsearch.orchestrator.plan import Plan
+from hpsearch.orchestrator.run import Workers
 from hpsearch.orchestrator.stop import Stop
 from hpsearch.record.folder import refuse_foreign, writing_in_words
 from hpsearch.record.trials import StudyRecord, open_record
@@ -21,13 +22,13 @@ from hpsearch.study import AllTrialsFailed, Study
 
 
 def _edges(findings: Findings) -> str:
-    names = findings.decisions.loc[findings.decisions["verdict"] == EDGE, "name"]
+    names = findings.latest_decisions.loc[findings.latest_decisions["verdict"] == EDGE, "name"]
     return f"the best trials crowd at an edge of {', '.join(names.unique())}" if len(names) else ""
 
 
 def _failures(findings: Findings) -> str:
-    n_diverged = int((findings.trials["state"] == "FAIL").sum())
-    return f"{n_diverged} of {len(findings.trials)} trials diverged" if n_diverged else ""
+    n_failed = int((findings.trials["state"] == "FAIL").sum())
+    return f"{n_failed} of {len(findings.trials)} trials failed" if n_failed else ""
 
 
 FAIL_ON: dict[str, Callable[[Findings], str]] = {"edge": _edges, "failures": _failures}
@@ -68,13 +69,13 @@ def run(
     """
     file = overridden(read_study_file(study), n_trials=n_trials, n_jobs=n_jobs, timeout=timeout)
     asked = checked_study(file)
-    stop, search = Stop(file.search.timeout), file.search
+    search = file.search
+    stop, workers = Stop(search.timeout), Workers(search.n_jobs, search.backend)
     with _writing(file, asked) as (record, plan), stop.on_interrupt():
         try:
             ensemble, findings = asked.carry_out(
-                plan, record, stop, n_jobs=search.n_jobs, backend=search.backend, refit=search.refit,
-                verbose=0 if quiet else 1,
-            )  # fmt: skip
+                plan, record, stop, workers, refit=search.refit, verbose=0 if quiet else 1
+            )
         except AllTrialsFailed as error:
             raise NoModel(f"{file.path}: {error}") from error
         ensemble.save(file.model)

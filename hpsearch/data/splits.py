@@ -43,8 +43,8 @@ class Rows:
 
     @property
     def heldout(self) -> RowNumbers:
-        """The rows that are not trained on: validation, selection and test rows, in this order."""
-        return np.concatenate([self.valid, self.select, self.test])
+        """The rows that trials and ensembles are judged on: validation and selection rows, in this order."""
+        return np.concatenate([self.valid, self.select])
 
 
 def generator(random_state: int, stream: int) -> np.random.Generator:

@@ -3,15 +3,19 @@
 Probabilities are averaged, not logits. Choices are made by log-loss or squared error, whatever the score: they are
 smooth where an accuracy is not. A small ensemble easily looks good on few rows, so the largest wins whose loss is
 within one standard error of the least (as Breiman et al. 1984 choose trees). The honest score repeats the whole choice
-five times on four fifths of the selection rows and scores what was chosen on the remaining fifth.
+five times on four fifths of the selection rows; what was chosen predicts the remaining fifth, and the predictions of
+all five are scored together. (The mean of five scores would do for a log-loss. An R² or an area under a curve is biased
+on few rows, and not defined where a class is missing.)
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from sklearn.exceptions import UndefinedMetricWarning
 
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.scoring import Scorer
@@ -40,14 +44,18 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Average:
-    """A chosen ensemble: members that vote equally, and its scores; a missing test set leaves `test_score` NaN."""
+    """A chosen ensemble: members that vote equally, and its scores.
+
+    `honest_deviation`: of the scores of the five fifths, NaN where these are not defined. `test_score`: NaN until it is
+    known, and without test rows.
+    """
 
     name: str
     members: tuple[Member, ...]
     valid_value: float
     honest_score: float
     honest_deviation: float
-    test_score: float
+    test_score: float = float("nan")
 
     @property
     def votes(self) -> NDArray[np.float64]:
@@ -67,9 +75,7 @@ class Heldout:
         return len(self.dataset.rows.valid) + np.arange(len(self.dataset.rows.select))
 
     def score(self, predictions: NDArray[np.floating], positions: NDArray[np.int64]) -> float:
-        """The score of predictions (n_positions, n_outputs) for these positions; NaN where there are none."""
-        if len(positions) == 0:
-            return float("nan")
+        """The score of predictions (n_positions, n_outputs) for these positions; NaN where it is not defined."""
         return score_rows(self.scorer, self.dataset, self.dataset.rows.heldout[positions], predictions)
 
     def losses(self, predictions: NDArray[np.float64], positions: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -86,7 +92,7 @@ class Heldout:
             unseen = 1 / (len(rows) + 1)
             expected = (1 - unseen) * targets + unseen / targets.shape[1]
             losses = -(expected * np.log(np.maximum(predictions, 1e-15))).sum(axis=2)
-        return np.asarray(losses * (row_weights / row_weights.mean()))
+        return np.asarray(losses * (row_weights / (row_weights.mean() or 1.0)))
 
 
 def running_averages(members: Sequence[Member], positions: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -118,13 +124,9 @@ def _ensemble(names: Sequence[str], ranked: dict[str, list[Member]], heldout: He
     """The best of the named kinds, chosen on all selection rows, with the honest score of choosing so."""
     name, n_members = _choose(names, ranked, heldout, heldout.select)
     members = tuple(ranked[name][:n_members])
-    rows = heldout.dataset.rows
-    everything = np.arange(len(rows.heldout))
-    predictions = average(members, everything)
-    parts = [everything[: len(rows.valid)], everything[len(rows.valid) + len(rows.select) :]]
-    valid_value, test_score = (heldout.score(predictions[part], part) for part in parts)
-    scores = _rotated_scores(names, ranked, heldout, seed)
-    return Average(name, members, valid_value, float(np.mean(scores)), float(np.std(scores)), test_score)
+    valid = np.arange(len(heldout.dataset.rows.valid))
+    valid_value = heldout.score(average(members, valid), valid)
+    return Average(name, members, valid_value, *_honest_score(names, ranked, heldout, seed))
 
 
 def _choose(
@@ -152,22 +154,29 @@ def most_members(losses: NDArray[np.float64]) -> int:
     return int(np.flatnonzero(excess.mean(axis=1) <= standard_errors)[-1]) + 1
 
 
-def _rotated_scores(names: Sequence[str], ranked: dict[str, list[Member]], heldout: Heldout, seed: int) -> list[float]:
-    """The score on each fifth of the selection rows of what is chosen on the other four."""
+def _honest_score(
+    names: Sequence[str], ranked: dict[str, list[Member]], heldout: Heldout, seed: int
+) -> tuple[float, float]:
+    """The score of predicting each fifth of the selection rows by what is chosen on the others, and its deviation."""
     dataset, select = heldout.dataset, heldout.select
     parts = rotations(strata(dataset.y[dataset.rows.select], dataset.task), random_state=seed)
-    scores = []
-    for part in range(parts.max() + 1):
-        name, n_members = _choose(names, ranked, heldout, select[parts != part])
-        predictions = average(ranked[name][:n_members], select[parts == part])
-        scores.append(heldout.score(predictions, select[parts == part]))
-    return scores
+    predictions = np.empty((len(select), dataset.n_outputs))
+    fifths = [np.flatnonzero(parts == part) for part in range(parts.max() + 1)]
+    for fifth in fifths:
+        name, n_members = _choose(names, ranked, heldout, np.delete(select, fifth))
+        predictions[fifth] = average(ranked[name][:n_members], select[fifth])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UndefinedMetricWarning)
+        scores = np.array([heldout.score(predictions[fifth], select[fifth]) for fifth in fifths])
+    defined = scores[np.isfinite(scores)]
+    deviation = float(defined.std()) if len(defined) > 1 else float("nan")
+    return heldout.score(predictions, select), deviation
 
 
 def leaderboard(ensembles: Sequence[Average]) -> pd.DataFrame:
     """Ensembles and best single models, the chosen one first, then by honest score.
 
-    Columns: ensemble, n_members, valid_value (chosen on), honest_score, honest_deviation (over the five rotations),
+    Columns: ensemble, n_members, valid_value (chosen on), honest_score, honest_deviation (between the fifths),
     test_score, chosen.
     """
     chosen, *others = ensembles

@@ -24,7 +24,7 @@ def _is_classifier(ensemble: "Ensemble") -> bool:
     return ensemble.target.task != "regression"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Ensemble:
     """Trained networks that vote, from raw columns to labels or numbers. Made by `search`, or read by `load`.
 
@@ -44,8 +44,20 @@ class Ensemble:
     votes: NDArray[np.float64]
     about: dict[str, Any] = field(default_factory=dict)
 
-    def _outputs(self, X: object) -> NDArray[np.float64]:
-        inputs = self.encoding.encode(X)
+    def __post_init__(self) -> None:
+        expected = self.encoding.n_inputs, self.target.n_outputs
+        for network in self.networks:
+            sizes = network.layer_sizes[0], network.layer_sizes[-1]
+            if sizes != expected:
+                raise ValueError(f"networks must have {expected} inputs and outputs, as the data has, but got {sizes}")
+        if len(self.votes) != len(self.networks):
+            raise ValueError(f"votes must be one per network, {len(self.networks)}, but got {len(self.votes)}")
+
+    def __repr__(self) -> str:
+        return f"<Ensemble {self.name}: {len(self.networks)} networks, {self.target.task} of {self.target.name!r}>"
+
+    def outputs(self, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Class probabilities or standardised numbers, (n_rows, n_outputs), for encoded `inputs` (n_rows, n_inputs)."""
         outputs = np.zeros((len(inputs), self.target.n_outputs))
         for network, vote in zip(self.networks, self.votes, strict=True):
             outputs += vote * network.predict(inputs)
@@ -77,12 +89,12 @@ class Ensemble:
         Raises:
             ValueError: for a column that is missing, added or of another type, naming it.
         """
-        return self.target.decode(self._outputs(X))
+        return self.target.decode(self.outputs(self.encoding.encode(X)))
 
     @available_if(_is_classifier)
     def predict_proba(self, X: object) -> NDArray[np.float64]:
         """Class probabilities, (n_rows, n_classes), in the order of `classes_`. Only for classification."""
-        outputs = self._outputs(X)
+        outputs = self.outputs(self.encoding.encode(X))
         return np.asarray(outputs / outputs.sum(axis=1, keepdims=True))
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -8,7 +8,7 @@ from typing import Literal
 class Outcome:
     """The end of one model's training: its `name`, the `epoch` it was reached in, and a `sentence` for a person."""
 
-    name: Literal["finished", "stopped", "diverged"]
+    name: Literal["finished", "stopped", "diverged", "unscored"]
     epoch: int
     sentence: str
 
@@ -30,4 +30,14 @@ def diverged(epoch: int, train_loss: float, learning_rate: float) -> Outcome:
         epoch,
         f"Diverged in epoch {epoch} (training loss {train_loss:.3g}): learning_rate_init={learning_rate:.3g} is "
         "likely too high; try a tenth of it.",
+    )
+
+
+def unscored(epoch: int, scoring: str) -> Outcome:
+    """The model predicts, but the score the user asked for cannot be computed of what it predicts."""
+    return Outcome(
+        "unscored",
+        epoch,
+        f"After {epoch} epochs {scoring} cannot be computed of what it predicts (it may not be defined for negative "
+        "numbers, say): choose a score that is defined for all numbers, or transform the target.",
     )

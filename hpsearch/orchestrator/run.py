@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.scoring import Scorer
-from hpsearch.mlp.outcome import Outcome, finished, stopped
+from hpsearch.mlp.outcome import Outcome, finished, stopped, unscored
 from hpsearch.orchestrator.cohorts import Cohort, Task, cohorts
 from hpsearch.orchestrator.halving import best
 from hpsearch.orchestrator.learners import WEIGHTS, F, Learner
@@ -43,11 +43,11 @@ class TrialResult:
 
     Attributes:
         epochs: trained in all; fewer than the rung's if it diverged.
-        value: the score of the averaged weights on the validation rows, NaN if it diverged.
+        value: the score of the averaged weights on the validation rows, NaN if it failed.
         values: the same by kind of weights, "raw" and "ema".
         history: (epochs, 3) float64, see `mlp.train.HISTORY_FIELDS`.
         predictions: by kind of weights, (n_heldout, n_outputs) float32, for the dataset's held-out rows.
-        outcome: None while the trial is alive.
+        outcome: None while the trial is alive; it fails by diverging, or if it cannot be scored.
     """
 
     number: int
@@ -66,12 +66,11 @@ class TrialResult:
 
 @dataclass(frozen=True)
 class CohortRecord:
-    """Trials of a rung that have just come back from a worker; `n_epochs` were trained for it, over all trials."""
+    """Trials of a rung that have just come back from a worker."""
 
     stage: int
     rung: int
     results: tuple[TrialResult, ...]
-    n_epochs: int
 
 
 @dataclass(frozen=True)
@@ -91,11 +90,19 @@ class RungRecord:
 
 
 class Workers:
-    """joblib's workers, as a context manager: threads, unless `backend` or `joblib.parallel_config` says otherwise."""
+    """joblib's workers, as a context manager: threads, unless `backend` or `joblib.parallel_config` says otherwise.
+
+    Raises ValueError for a number of workers or a backend that joblib does not take.
+    """
 
     def __init__(self, n_jobs: int | None = None, backend: str | None = None) -> None:
+        if n_jobs is not None and (not isinstance(n_jobs, int | np.integer) or isinstance(n_jobs, bool) or n_jobs == 0):
+            raise ValueError(f"n_jobs must be a whole number other than 0 (-1: one per core), or None; got {n_jobs!r}")
         how = {"prefer": "threads"} if backend is None else {"backend": backend}
-        self._parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", **how)
+        try:
+            self._parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", **how)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"backend={backend!r} cannot be used: {error}") from error
         self.n_workers: int = effective_n_jobs(n_jobs)
 
     def __enter__(self) -> "Workers":
@@ -123,10 +130,10 @@ class Workers:
 
 @dataclass(frozen=True)
 class Trained(Generic[F]):
-    """What a worker sends back for one trial: the fit of this one model, and how it did."""
+    """What a worker sends back for one trial: the fit of this one model, whether it `is_new`, and how it did."""
 
     fit: F
-    n_epochs: int
+    is_new: bool
     result: TrialResult
 
 
@@ -148,14 +155,13 @@ def run(problem: Problem[F], plan: Plan, record: StudyRecord, workers: Workers, 
         if stop.requested() and not record.has(first + stage.n_trials - 1):
             return
         record.add(stage_number, [(task.number, task.config, task.seed) for task in tasks], problem.space)
-        fits: dict[int, F] = {}
+        budgets = [rung.epochs for rung in stage.rungs]
         for rung_number, rung in enumerate(stage.rungs):
             results: dict[int, TrialResult] = {}
-            for trained in _train_rung(problem, tasks, rung.epochs, fits, record, workers, stop):
-                for one in trained:
-                    results[one.result.number], fits[one.result.number] = one.result, one.fit
-                done = tuple(one.result for one in trained)
-                yield CohortRecord(stage_number, rung_number, done, sum(one.n_epochs for one in trained))
+            reached = budgets[: rung_number + 1]
+            for done in _train_rung(problem, tasks, reached, record.checkpoints, workers, stop):
+                results.update({result.number: result for result in done})
+                yield CohortRecord(stage_number, rung_number, done)
             complete = len(results) == len(tasks)
             is_last = rung_number == len(stage.rungs) - 1
             kept = best({number: result.value for number, result in results.items()}, rung.keep) if complete else []
@@ -178,28 +184,33 @@ def _draw(problem: Problem[F], stage: int, numbers: range) -> list[Task]:
 
 
 def _train_rung(
-    problem: Problem[F], tasks: Sequence[Task], epochs: int, fits: dict[int, F], record: StudyRecord,
-    workers: Workers, stop: Stop,
-) -> Iterator[list[Trained[F]]]:  # fmt: skip
-    """The trials of each cohort as they come back, their checkpoints kept; unfinished trials are left out."""
-    calls = []
-    for cohort in cohorts(tasks, workers.n_workers):
-        so_far = [_latest_fit(problem.learner, task.number, epochs, fits, record) for task in cohort]
-        calls.append(delayed(train_cohort)(problem, cohort, so_far, epochs, stop))
-    for trained in workers.results(calls, stop):
+    problem: Problem[F], tasks: Sequence[Task], reached: Sequence[int], kept: Checkpoints, workers: Workers, stop: Stop
+) -> Iterator[tuple[TrialResult, ...]]:
+    """The trials of each cohort as they come back, their fits `kept`; unfinished trials are left out.
+
+    `reached`: the epochs of the stage's rungs up to this one. Fits are loaded when a worker is due, so that only those
+    in work are in memory.
+    """
+
+    def call(cohort: Cohort) -> Any:
+        so_far = [_latest_fit(problem.learner, task.number, reached, kept) for task in cohort]
+        return delayed(train_cohort)(problem, cohort, so_far, reached[-1], stop)
+
+    for trained in workers.results(map(call, cohorts(tasks, workers.n_workers)), stop):
         for one in trained:
-            if one.n_epochs > 0:
-                record.checkpoints.save(one.result.number, epochs, *problem.learner.save(one.fit))
+            if one.is_new:
+                kept.save(one.result.number, reached[-1], *problem.learner.save(one.fit))
         if trained:
-            yield trained
+            yield tuple(one.result for one in trained)
 
 
-def _latest_fit(learner: Learner[F], number: int, epochs: int, fits: dict[int, F], record: StudyRecord) -> F | None:
-    """The trial's fit with the most epochs up to `epochs`: from its checkpoints, or as the last rung left it."""
-    saved = record.checkpoints.load(number, epochs)
-    if saved is not None:
-        return learner.load(*saved)
-    return fits.get(number)
+def _latest_fit(learner: Learner[F], number: int, reached: Sequence[int], kept: Checkpoints) -> F | None:
+    """The trial's fit of the latest rung that is kept; None if none is."""
+    for epochs in reversed(reached):
+        saved = kept.load(number, epochs)
+        if saved is not None:
+            return learner.load(*saved)
+    return None
 
 
 def train_cohort(
@@ -217,7 +228,7 @@ def train_cohort(
     for model, task in enumerate(cohort):
         one = learner.take(fit, [model])
         if one.epochs[0] == epochs or one.outcomes[0] is not None:
-            trained.append(Trained(one, int(one.epochs[0]) - before[model], _evaluate(problem, task, one)))
+            trained.append(Trained(one, int(one.epochs[0]) > before[model], _evaluate(problem, task, one)))
     return trained
 
 
@@ -230,6 +241,8 @@ def _evaluate(problem: Problem[F], task: Task, fit: F) -> TrialResult:
         for weights in WEIGHTS:
             predictions[weights] = problem.learner.predict(fit, dataset, dataset.rows.heldout, weights)[0]
             values[weights] = score_rows(scorer, dataset, dataset.rows.valid, predictions[weights][valid])
+        if not np.isfinite(list(values.values())).all():
+            outcome = unscored(int(fit.epochs[0]), scorer.name)
     return TrialResult(
         number=task.number,
         config=task.config,
@@ -243,9 +256,12 @@ def _evaluate(problem: Problem[F], task: Task, fit: F) -> TrialResult:
 
 
 def score_rows(scorer: Scorer, dataset: Dataset, rows: NDArray[np.int64], predictions: NDArray[np.floating]) -> float:
-    """The score of `predictions` (n_rows, n_outputs) for these rows of the dataset."""
+    """The score of `predictions` (n_rows, n_outputs) for these rows of the dataset, NaN where it has none."""
     weights = None if dataset.sample_weight is None else dataset.sample_weight[rows]
-    return scorer(dataset.y[rows], predictions, weights)
+    try:
+        return scorer(dataset.y[rows], predictions, weights)
+    except (ValueError, ArithmeticError):
+        return float("nan")
 
 
 def _settle(
@@ -265,11 +281,11 @@ def _settle(
 
 def train_again(
     problem: Problem[F], members: Sequence[TrialResult], kept: Checkpoints, workers: Workers, stop: Stop
-) -> dict[tuple[int, int], F] | None:
+) -> dict[int, F] | None:
     """Train the members' configs again from their seeds, on all rows but the test rows, for as many epochs.
 
-    Returns (trial number, epochs) → fit, or None if it was stopped before all were done. What is `kept` of an earlier
-    run is not trained again.
+    Returns trial number → fit, which may have diverged, or None if it was stopped before all were done. What is `kept`
+    of an earlier run is not trained again.
     """
     dataset = problem.dataset
     everything = replace(problem, dataset=replace(dataset, rows=replace(dataset.rows, train=dataset.rows.non_test)))
@@ -277,12 +293,12 @@ def train_again(
     for member in members:
         cost = problem.learner.cost(member.config, everything.dataset)
         task = Task(member.number, member.config, member.seed, problem.learner.key(member.config), cost)
-        saved = kept.load(member.number, member.epochs)
-        so_far = None if saved is None else problem.learner.load(*saved)
+        so_far = _latest_fit(problem.learner, member.number, [member.epochs], kept)
         calls.append(delayed(train_cohort)(everything, (task,), [so_far], member.epochs, stop))
-    fits = {}
+    epochs, fits = {member.number: member.epochs for member in members}, {}
     for one in (one for alone in workers.results(calls, stop) for one in alone):
-        if one.n_epochs > 0:
-            kept.save(one.result.number, one.result.epochs, *problem.learner.save(one.fit))
-        fits[one.result.number, one.result.epochs] = one.fit
+        number = one.result.number
+        if one.is_new:
+            kept.save(number, epochs[number], *problem.learner.save(one.fit))
+        fits[number] = one.fit
     return fits if len(fits) == len(members) else None

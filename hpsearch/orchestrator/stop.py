@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from numbers import Real
 from types import FrameType
 from typing import Any
 
@@ -13,10 +14,12 @@ class Stop:
     """Asked by workers between pieces of training, and by the loop between cohorts.
 
     Args:
-        timeout: seconds from now, by the monotonic clock; None for no deadline.
+        timeout: seconds from now, by the monotonic clock, ≥ 0; None for no deadline. ValueError for anything else.
     """
 
     def __init__(self, timeout: float | None = None) -> None:
+        if not (timeout is None or _is_span(timeout)):
+            raise ValueError(f"timeout must be a number of seconds ≥ 0, or None, but got {timeout!r}")
         self.deadline = None if timeout is None else time.monotonic() + timeout
         self.interrupted = False
         self._is_waiting = False
@@ -65,3 +68,7 @@ class Stop:
             yield
         finally:
             self._is_waiting = False
+
+
+def _is_span(seconds: object) -> bool:
+    return not isinstance(seconds, bool) and isinstance(seconds, Real) and float(seconds) >= 0

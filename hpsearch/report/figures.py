@@ -251,7 +251,7 @@ def _panel(name: str, distribution: Distribution, findings: Findings, facts: pd.
     valued = having["best_value"].notna().to_numpy()
     values = having["best_value"].to_numpy("float64")[valued]
     positions = np.asarray(units, dtype=np.float64)
-    crowded = _crowded_sides(findings.decisions, name)
+    crowded = _crowded_sides(findings.latest_decisions, name)
     shades, medians = _shades(name, distribution, crowded), _medians(distribution, positions[valued], values)
     if isinstance(distribution, Choice):
         positions = _spread(positions, len(distribution.values))
@@ -323,9 +323,8 @@ def _ticks(distribution: Distribution) -> tuple[tuple[float, str], ...]:
 
 
 def _crowded_sides(decisions: pd.DataFrame, name: str) -> dict[str, str]:
-    """Side → verdict, "low" and "high" where the last decision on the hyperparameter is an edge."""
+    """Side → verdict, "low" and "high" where the hyperparameter has an edge."""
     rows = decisions[(decisions["name"] == name) & decisions["verdict"].isin([EDGE, NATURAL_BOUND])]
-    rows = rows[rows["stage"] == decisions["stage"].max()]
     return dict(zip(rows["side"], rows["verdict"], strict=True))
 
 

@@ -18,6 +18,14 @@ from hpsearch.record.folder import write_file
 from hpsearch.record.tables import has_parquet, write_csv, write_parquet
 from hpsearch.space.space import SearchSpace
 
+ENDINGS = {
+    "finished": "The search ran to the end of its plan",
+    "timeout": "The timeout ended the search early",
+    "interrupted": "Ctrl-C or SIGTERM ended the search early",
+    "unfinished": "The search is not finished",
+}
+"""How a run may have ended, in words."""
+
 
 @dataclass(frozen=True)
 class Findings:
@@ -35,7 +43,7 @@ class Findings:
         chance: loss at chance against the loss of untrained networks, per shape.
         best_config: of the trial with the best value on the validation rows; `best_value`: that value.
         seconds: of wall time, over all runs of the study; NaN if unknown.
-        ended: "finished", "timeout", "interrupted", or "unfinished" where a study was only read.
+        ended: one of `ENDINGS`; "unfinished" where a study was only read.
         warnings: sentences a user should read.
     """
 
@@ -64,6 +72,12 @@ class Findings:
     def chosen(self) -> "pd.Series[Any]":
         """The leaderboard's row of the chosen ensemble."""
         return self.leaderboard.loc[self.leaderboard["chosen"]].iloc[0]
+
+    @property
+    def latest_decisions(self) -> pd.DataFrame:
+        """The decisions of the last stage."""
+        latest: pd.DataFrame = self.decisions[self.decisions["stage"] == self.decisions["stage"].max()]
+        return latest
 
     @property
     def epochs_trained(self) -> int:
@@ -103,7 +117,7 @@ def summary_table(findings: Findings) -> pd.DataFrame:
         if chosen["n_members"] > 1
         else f"{chosen['ensemble']}: a single model",
         "honest score": f"{with_deviation(chosen['honest_score'], chosen['honest_deviation'])} "
-        "(rows that nothing was chosen on; deviation over five rotations)",
+        "(rows that nothing was chosen on; deviation between fifths of them)",
         "test score": number(chosen["test_score"], 4) if rows["test"] else "no test rows were given",
         "warnings": "; ".join(findings.warnings) or "none",
     }
@@ -165,7 +179,7 @@ def summary_document(findings: Findings) -> dict[str, Any]:
     """The summary as a JSON object, for programs; scores that are missing are null."""
     chosen, trials = findings.chosen, findings.trials
     states = trials["state"].value_counts()
-    edges = findings.decisions[findings.decisions["verdict"].str.startswith("edge")]
+    edges = findings.latest_decisions[findings.latest_decisions["verdict"].str.startswith("edge")]
     return {
         "title": findings.title,
         "ended": findings.ended,

@@ -15,7 +15,16 @@ import pandas as pd
 
 from hpsearch.record.folder import write_file
 from hpsearch.report import figures, plots
-from hpsearch.report.findings import Findings, config_text, duration, number, numbers, summary_table, with_deviation
+from hpsearch.report.findings import (
+    ENDINGS,
+    Findings,
+    config_text,
+    duration,
+    number,
+    numbers,
+    summary_table,
+    with_deviation,
+)
 from hpsearch.space.refine import EDGE, NATURAL_BOUND
 
 N_BEST = 10
@@ -23,14 +32,7 @@ N_BEST = 10
 # Long lists are cut after so many rows, and the rest is counted.
 MOST_ROWS = 10
 
-STATES = {"COMPLETE": "complete", "PRUNED": "cut", "FAIL": "diverged", "RUNNING": "unfinished"}
-
-ENDINGS = {
-    "finished": "The search ran to the end of its plan",
-    "timeout": "The timeout ended the search early",
-    "interrupted": "Ctrl-C or SIGTERM ended the search early",
-    "unfinished": "The search is not finished",
-}
+STATES = {"COMPLETE": "complete", "PRUNED": "cut", "FAIL": "failed", "RUNNING": "unfinished"}
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1f2933; --muted: #5c6874; --hair: #dfe4e9; --paper: #fff;
@@ -132,9 +134,10 @@ def _leaderboard(findings: Findings) -> str:
         "value chosen on": numbers(board["valid_value"]),
     }
     sentence = (
-        "The honest score is the mean ± deviation over five rotations of making the whole choice on four fifths of the "
-        "selection rows and scoring it on the rest; the test rows were used for nothing else; the value chosen on is "
-        "the score on the validation rows, which flatters, for they also ranked the trials."
+        "The honest score is that of predicting each fifth of the selection rows by what is chosen on the other four, "
+        "± the deviation between the fifths. In the chosen row the kind of ensemble is part of that choice, in the "
+        "others only the number of its models. The test rows were used for nothing else. The value chosen on is the "
+        "score on the validation rows, which flatters, for they also ranked the trials."
     )
     marked = np.flatnonzero(board["chosen"]).tolist()
     return f"<h2>Leaderboard</h2>\n<p>{sentence}</p>\n{_table(columns, text=['ensemble'], marked=marked)}"
@@ -173,7 +176,7 @@ def _learning(findings: Findings) -> str:
         "<p>A line ends where its trial was cut; vertical lines are the ends of rungs. Training loss is measured with "
         f"dropout on, validation loss with averaged weights. {' '.join(notes)}</p>\n"
         f'{_legend(findings, {"━": (plots.ACCENT, "best trial")})}<div class="charts wide">{charts}</div>\n'
-        f"{_gap_table(findings)}{_diverged(findings)}"
+        f"{_gap_table(findings)}{_failures(findings)}"
     )
 
 
@@ -201,13 +204,13 @@ def _gap_table(findings: Findings) -> str:
     )
 
 
-def _diverged(findings: Findings) -> str:
-    diverged = findings.trials[findings.trials["outcome"] == "diverged"]
-    if diverged.empty:
+def _failures(findings: Findings) -> str:
+    failed = findings.trials[findings.trials["state"] == "FAIL"]
+    if failed.empty:
         return ""
-    advice = diverged.get("user_attrs_advice", pd.Series("", index=diverged.index)).fillna("")
-    columns = {"trial": [str(trial) for trial in diverged["number"]], "what happened": advice.tolist()}
-    return f"<h3>{_count(len(diverged), 'trial')} diverged</h3>\n{_table(columns, long=['what happened'])}"
+    advice = failed.get("user_attrs_advice", pd.Series("", index=failed.index)).fillna("")
+    columns = {"trial": [str(trial) for trial in failed["number"]], "what happened": advice.tolist()}
+    return f"<h3>{_count(len(failed), 'trial')} failed</h3>\n{_table(columns, long=['what happened'])}"
 
 
 def _hyperparameters(findings: Findings) -> str:
@@ -226,7 +229,8 @@ def _hyperparameters(findings: Findings) -> str:
     marks |= {"▼": (plots.MUTED, f"below the axis ({n_below:,})")} if n_below else {}
     marks |= {"×": (plots.MUTED, f"without a value ({n_failed:,})")} if n_failed else {}
     crowded = np.flatnonzero(decisions["verdict"].isin([EDGE, NATURAL_BOUND])).tolist()
-    columns = {"verdict": decisions["verdict"].tolist(), "finding": decisions["sentence"].tolist()}
+    columns = {"stage": decisions["stage"].map(str).tolist()} if decisions["stage"].nunique() > 1 else {}
+    columns |= {"verdict": decisions["verdict"].tolist(), "finding": decisions["sentence"].tolist()}
     table = _table(columns, text=["verdict"], long=["finding"], marked=crowded, most=len(decisions))
     return (
         f"{heading}<p>Each dot is a trial at its best value; higher (or further right) is better. Lines mark the ends "
@@ -283,8 +287,8 @@ def _words(findings: Findings) -> str:
     meanings = {
         "value": f"{findings.scoring} on the {rows['valid']:,} validation rows, with averaged weights; greater is "
         "better. It ranks the trials, so the best value is too good to be true.",
-        "honest score": f"from the {rows['select']:,} selection rows, which rank no trial: the ensemble is chosen on "
-        "four fifths of them and scored on the rest, five times over.",
+        "honest score": f"from the {rows['select']:,} selection rows, which rank no trial: each fifth is predicted "
+        "by the ensemble chosen on the other four, and all predictions are scored together.",
         "test score": f"from {rows['test']:,} rows that were used for nothing else.",
         "rung": "a number of epochs after which only the best third of the trials go on; the others are cut.",
         "gap": "validation loss − training loss.",

@@ -83,7 +83,7 @@ class ProgressReport:
         failed, epochs = sum(result.outcome is not None for result in record.results), record.epochs
         self._console.print(
             f"{self._where(record)}: {len(record.results)} trials at {epochs} epoch{'s' if epochs > 1 else ''}"
-            + (f" ({failed} diverged)" if failed else "")
+            + (f" ({failed} failed)" if failed else "")
             + ("" if record.complete else ", stopped before all were done")
             + f", best {self._best_text}, {time.monotonic() - self._started:.1f} s",
             soft_wrap=True,

@@ -24,12 +24,21 @@ def scorer(dataset):
     return Scorer.of(None, dataset.target)
 
 
-def result(dataset, scorer, number, noise, epochs=9) -> TrialResult:
-    """A trial whose probabilities are right but for its own `noise` in the logits."""
+def noisy(dataset, number, noise):
+    """Probabilities for all rows of the dataset that are right but for the `noise` in a trial's logits."""
     generator = np.random.default_rng(number)
-    heldout = dataset.rows.heldout
-    logits = 2 * dataset.targets[heldout] + noise * generator.standard_normal((len(heldout), N_CLASSES))
-    predictions = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).astype(np.float32)
+    logits = 2 * dataset.targets + noise * generator.standard_normal((len(dataset.y), N_CLASSES))
+    return (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def score_on_test_rows(dataset, scorer, chosen, noise):
+    rows = dataset.rows.test
+    predictions = [noisy(dataset, member.result.number, noise)[rows] for member in chosen.members]
+    return score_rows(scorer, dataset, rows, np.mean(predictions, axis=0))
+
+
+def result(dataset, scorer, number, noise, epochs=9) -> TrialResult:
+    predictions = noisy(dataset, number, noise)[dataset.rows.heldout]
     value = score_rows(scorer, dataset, dataset.rows.valid, predictions[: len(dataset.rows.valid)])
     return TrialResult(
         number=number,
@@ -57,7 +66,7 @@ def test_equal_models_with_independent_errors_are_averaged(dataset, scorer):
     assert {chosen.name, *(other.name for other in others)} == set(KINDS)
     single = next(other for other in others if other.name == "best_model_ema")
     assert chosen.honest_score > single.honest_score + 0.1
-    assert chosen.test_score > single.test_score + 0.1
+    assert score_on_test_rows(dataset, scorer, chosen, 2.0) > score_on_test_rows(dataset, scorer, single, 2.0) + 0.1
     assert sum(chosen.votes) == pytest.approx(1)
 
 
@@ -75,7 +84,7 @@ def test_the_honest_score_is_what_the_choice_scores_on_other_rows(dataset, score
         results = [result(dataset, scorer, 1000 * study + number, noise=2.5) for number in range(20)]
         chosen = averages(library_of(*results), dataset, scorer, seed=study)[0]
         honest.append(chosen.honest_score)
-        test.append(chosen.test_score)
+        test.append(score_on_test_rows(dataset, scorer, chosen, 2.5))
         valid.append(result(dataset, scorer, chosen.members[0].result.number, noise=2.5).value)
     difference = np.array(honest) - np.array(test)
     assert abs(difference.mean()) < 3 * difference.std(ddof=1) / np.sqrt(len(difference)) + 0.005
@@ -133,12 +142,56 @@ def test_the_leaderboard_marks_the_chosen_and_sorts_the_rest(dataset, scorer):
     ]  # fmt: skip
 
 
-def test_without_test_rows_the_test_score_is_missing(scorer):
+def two_classes(y, weights=None, scoring="roc_auc", noise=2.0):
+    """A dataset of two classes, its score, and a library of models that are right but for their noise."""
+    dataset = prepare(np.arange(len(y))[:, np.newaxis] * 1.0, y, sample_weight=weights, random_state=0)
+    scorer = Scorer.of(scoring, dataset.target)
+    heldout, results = dataset.rows.heldout, []
+    for number in range(6):
+        logits = 2 * dataset.targets + noise * np.random.default_rng(number).standard_normal((len(y), 2))
+        predictions = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).astype(np.float32)[heldout]
+        value = score_rows(scorer, dataset, dataset.rows.valid, predictions[: len(dataset.rows.valid)])
+        both = {"raw": predictions, "ema": predictions}
+        results.append(TrialResult(number, {}, 0, 9, dict.fromkeys(both, value), np.zeros((9, 3)), both, None))
+    return dataset, scorer, library_of(*results)
+
+
+def test_a_score_that_is_not_defined_on_a_fifth_is_honest_on_all():
+    """Of a rare class only some of the fifths have a row: an area under a curve of the others does not exist."""
+    y = np.zeros(400, dtype=int)
+    y[::30] = 1
+    dataset, scorer, library = two_classes(y)
+    assert dataset.y[dataset.rows.select].sum() < 5
+    for one in averages(library, dataset, scorer, seed=0):
+        assert 0.5 < one.honest_score <= 1
+
+
+def test_an_r2_is_honest_on_small_fifths():
+    """The mean of R² over fifths of few rows is biased: each has its own mean to beat. That of all rows is not."""
     generator = np.random.default_rng(0)
-    X = generator.standard_normal((300, 4))
-    dataset = prepare(X, np.digitize(X[:, 0], [-0.5, 0.5]), random_state=3)
-    library = library_of(*(result(dataset, scorer, number, 2.0) for number in range(5)))
-    assert all(np.isnan(one.test_score) for one in averages(library, dataset, scorer, seed=0))
+    y = generator.standard_normal(100)
+    dataset = prepare(y[:, np.newaxis], y, random_state=0)
+    scorer = Scorer.of("r2", dataset.target)
+    results = []
+    for number in range(5):
+        predictions = (0.5 * dataset.targets[dataset.rows.heldout]).astype(np.float32)
+        both = {"raw": predictions, "ema": predictions}
+        results.append(TrialResult(number, {}, 0, 9, dict.fromkeys(both, 0.7), np.zeros((9, 3)), both, None))
+    chosen = averages(library_of(*results), dataset, scorer, seed=0)[0]
+    rows = dataset.rows.select
+    assert chosen.honest_score == pytest.approx(score_rows(scorer, dataset, rows, 0.5 * dataset.targets[rows]))
+
+
+def test_fifths_without_weight_do_not_spoil_the_honest_score():
+    y = np.tile([0, 1], 200)
+    weights = np.zeros(400)
+    dataset, _, _ = two_classes(y)
+    weights[dataset.rows.train] = 1
+    weights[dataset.rows.valid] = 1
+    weights[dataset.rows.select[:4]] = 1
+    dataset, scorer, library = two_classes(y, weights, "neg_log_loss")
+    for one in averages(library, dataset, scorer, seed=0):
+        assert np.isfinite(one.honest_score)
 
 
 def test_row_weights_count_in_the_choice():

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -130,3 +131,16 @@ def test_the_document_is_readable(tmp_path):
     ensemble_for(TARGETS["text"]).save(tmp_path / "model")
     document = json.loads((tmp_path / "model" / "model.json").read_text())
     assert document["target"]["classes"] and document["votes"] == [0.5, 0.25, 0.25]
+
+
+def test_networks_of_another_size_are_refused():
+    ensemble = ensemble_for(TARGETS["numbers"])
+    other = ensemble_for(TARGETS["text"])
+    with pytest.raises(ValueError, match=r"networks must have \(\d+, 3\) inputs and outputs"):
+        replace(ensemble, networks=other.networks)
+    with pytest.raises(ValueError, match="votes must be one per network, 3, but got 2"):
+        replace(ensemble, votes=np.array([0.5, 0.5]))
+
+
+def test_an_ensemble_says_in_a_line_what_it_is():
+    assert repr(ensemble_for(TARGETS["text"])) == "<Ensemble top_models: 3 networks, binary of 'target'>"

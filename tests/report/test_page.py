@@ -159,7 +159,7 @@ def test_page_of_fixed_hyperparameters_only() -> None:
 
 def test_long_lists_are_cut_and_counted() -> None:
     text = page(made_up([(-0.5,), *[(math.nan,)] * 40]))
-    assert "<h3>40 trials diverged</h3>" in text
+    assert "<h3>40 trials failed</h3>" in text
     assert "… and 30 more." in text
 
 
