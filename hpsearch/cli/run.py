@@ -48,7 +48,7 @@ def _names(context: click.Context, parameter: click.Parameter, value: str) -> li
 @click.option(
     "--n-trials",
     type=int,
-    help="The study's total; with more than before, the missing ones are drawn, and it cannot be lowered again.",
+    help="The study's total; with more than before, the missing ones are drawn; with fewer, none.",
 )
 @click.option("--n-jobs", type=int, help="Workers; -1 for one per core.")
 @click.option("--timeout", type=float, metavar="SECONDS", help="What is finished by then is used.")
