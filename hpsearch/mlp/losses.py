@@ -124,4 +124,6 @@ def loss_and_gradient(code: int, layer: Array, bias: Array, targets: Array, row_
     """The kernel of the loss with this `code`; see `LOSSES`."""
     if code == SOFTMAX_CROSS_ENTROPY:
         return softmax_cross_entropy(layer, bias, targets, row_weights)
-    return squared_error(layer, bias, targets, row_weights)
+    if code == SQUARED_ERROR:
+        return squared_error(layer, bias, targets, row_weights)
+    raise ValueError("no loss has this code")

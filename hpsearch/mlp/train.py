@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.mlp.activations import ACTIVATIONS
 from hpsearch.mlp.initialisers import initial_stack
 from hpsearch.mlp.kernels import one_blas_thread
 from hpsearch.mlp.layers import dropout_threshold
@@ -22,7 +23,7 @@ from hpsearch.mlp.recipe import Recipe
 from hpsearch.mlp.schedules import SCHEDULES
 from hpsearch.mlp.stack import Stack, training_operations
 from hpsearch.mlp.steps import mean_loss, train_steps
-from hpsearch.mlp.updates import ema_step
+from hpsearch.mlp.updates import UPDATES, ema_step
 
 Array = NDArray[np.float32]
 
@@ -89,7 +90,7 @@ class Fit:
     @property
     def average_stack(self) -> Stack:
         """The same networks with their averaged weights."""
-        return Stack(self.stack.layer_sizes, self.average)
+        return replace(self.stack, weights=self.average)
 
 
 def start(recipes: Sequence[Recipe], seeds: Sequence[int], n_inputs: int, n_outputs: int) -> Fit:
@@ -98,7 +99,8 @@ def start(recipes: Sequence[Recipe], seeds: Sequence[int], n_inputs: int, n_outp
         raise ValueError("recipes of one stack must have equal layers, batch size, activation, update rule and loss")
     keys = np.array(seeds, dtype=np.uint64)
     sizes = recipes[0].layer_sizes(n_inputs, n_outputs)
-    stack = initial_stack(sizes, [recipe.initialiser for recipe in recipes], keys)
+    initialisers = [recipe.initialiser for recipe in recipes]
+    stack = initial_stack(sizes, recipes[0].activation, initialisers, keys)
     return Fit(
         recipes=tuple(recipes),
         seeds=keys,
@@ -119,7 +121,7 @@ def take(fit: Fit, models: Sequence[int]) -> Fit:
     return Fit(
         recipes=tuple(fit.recipes[model] for model in models),
         seeds=fit.seeds[index],
-        stack=Stack(fit.stack.layer_sizes, fit.stack.weights[index]),
+        stack=replace(fit.stack, weights=fit.stack.weights[index]),
         first=fit.first[index],
         second=fit.second[index],
         average=fit.average[index],
@@ -137,7 +139,7 @@ def concatenate(fits: Sequence[Fit]) -> Fit:
     return Fit(
         recipes=tuple(recipe for fit in fits for recipe in fit.recipes),
         seeds=np.concatenate([fit.seeds for fit in fits]),
-        stack=Stack(fits[0].stack.layer_sizes, np.concatenate([fit.stack.weights for fit in fits])),
+        stack=replace(fits[0].stack, weights=np.concatenate([fit.stack.weights for fit in fits])),
         first=np.concatenate([fit.first for fit in fits]),
         second=np.concatenate([fit.second for fit in fits]),
         average=np.concatenate([fit.average for fit in fits]),
@@ -186,8 +188,10 @@ class _Bench:
     def __init__(self, fit: Fit, examples: Examples) -> None:
         self.examples = examples
         self.sizes = np.array(fit.stack.layer_sizes)
-        sizes, n_weights = fit.stack.layer_sizes, fit.stack.weights.shape[1]
-        height = min(fit.recipes[0].batch_size, len(examples.train))
+        sizes, n_weights, recipe = fit.stack.layer_sizes, fit.stack.weights.shape[1], fit.recipes[0]
+        activation, loss, update = ACTIVATIONS[fit.stack.activation], LOSSES[recipe.loss], UPDATES[recipe.update]
+        self.codes = activation.code, loss.code, update.code
+        height = min(recipe.batch_size, len(examples.train))
         widest = max(sizes[1:])
         self.scratch = np.empty(height * (sum(sizes) + sizes[-1] + 1 + 2 * widest), dtype=np.float32)
         self.words = np.empty(-(-height * widest // 8), dtype=np.uint64)
@@ -249,7 +253,7 @@ def _train_block(
             return None
         bad_epoch = train_steps(
             examples.inputs, examples.targets, examples.row_weights, bench.orders(block),
-            piece.start, piece.stop, n_steps, bench.sizes, loss.code,
+            piece.start, piece.stop, n_steps, bench.sizes, *bench.codes,
             fit.stack.weights[0], bench.gradient, fit.first[0], fit.second[0], fit.average[0], bench.previous,
             rates, averaging, recipe.weight_decay, recipe.beta_1, recipe.beta_2, recipe.epsilon,
             dropout_threshold(recipe.dropout), fit.seeds[0], int(updates[0]),
@@ -283,14 +287,16 @@ def _pieces(n_steps: int, operations: float) -> Iterator[range]:
 
 def validation_loss(fit: Fit, examples: Examples) -> NDArray[np.float64]:
     """The models' mean losses on the validation rows, of their averaged weights, (n_models,)."""
-    bench, code = _Bench(fit, examples), LOSSES[fit.recipes[0].loss].code
+    bench = _Bench(fit, examples)
+    activation, loss, _ = bench.codes
     with one_blas_thread():
         losses = [
             mean_loss(
                 examples.inputs,
                 bench.valid_rows,
                 bench.sizes,
-                code,
+                activation,
+                loss,
                 weights,
                 bench.valid_targets,
                 bench.valid_weights,

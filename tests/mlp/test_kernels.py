@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hpsearch.mlp
-from hpsearch.mlp.activations import relu_backward, relu_backward_naive, relu_forward, relu_forward_naive
+from hpsearch.mlp.activations import ACTIVATIONS, activate, activate_backward
 from hpsearch.mlp.kernels import one_blas_thread
 from hpsearch.mlp.layers import (
     column_sums,
@@ -25,7 +25,7 @@ from hpsearch.mlp.layers import (
 )
 from hpsearch.mlp.losses import LOSSES, loss_and_gradient, softmax_naive
 from hpsearch.mlp.steps import update_ratio, update_ratio_naive
-from hpsearch.mlp.updates import adamw, adamw_naive
+from hpsearch.mlp.updates import UPDATES, update_weights
 
 SHAPES = st.tuples(st.integers(1, 40), st.integers(1, 70))
 SEEDS = st.integers(0, 2**32 - 1)
@@ -35,23 +35,48 @@ def normals(seed: int, *shape: int) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
-@given(SHAPES, SEEDS, st.integers(0, 255))
-def test_relu_equals_its_naive_twin(shape, seed, threshold):
+@pytest.mark.parametrize("table", [ACTIVATIONS, LOSSES, UPDATES])
+def test_codes_are_unique(table):
+    assert len({entry.code for entry in table.values()}) == len(table)
+
+
+def test_an_unknown_code_is_an_error():
+    layer, numbers = normals(0, 3, 4), np.zeros(4, np.float32)
+    with pytest.raises(ValueError, match="no activation"):
+        activate(-1, layer, numbers, np.empty(0, np.uint8), 0, np.float32(1))
+    with pytest.raises(ValueError, match="no activation"):
+        activate_backward(-1, layer, layer, np.float32(1))
+    with pytest.raises(ValueError, match="no loss"):
+        loss_and_gradient(-1, layer, numbers, layer, np.ones(3, np.float32))
+    with pytest.raises(ValueError, match="no update rule"):
+        update_weights(-1, *[numbers] * 5, 0.1, 0.0, 0.9, 0.999, 1e-8, 1, 0.1)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@given(shape=SHAPES, seed=SEEDS, threshold=st.integers(0, 255))
+def test_an_activation_equals_its_naive_twin(name, shape, seed, threshold):
+    activation = ACTIVATIONS[name]
     layer, bias, deltas = normals(seed, *shape), normals(seed + 1, shape[1]), normals(seed + 2, *shape)
     noise = np.random.default_rng(seed).integers(0, 256, layer.size + 3).astype(np.uint8)
     scale = np.float32(256 / (256 - threshold))
-    expected = relu_forward_naive(layer, bias, noise, threshold, scale)
-    expected_deltas = relu_backward_naive(deltas, expected, scale)
-    relu_forward(layer, bias, noise, threshold, scale)
-    relu_backward(deltas, layer, scale)
+    expected = activation.forward_naive(layer, bias, noise, threshold, scale)
+    expected_deltas = activation.backward_naive(deltas, expected, scale)
+    through_code, deltas_through_code = layer.copy(), deltas.copy()
+    activation.forward(layer, bias, noise, threshold, scale)
+    activation.backward(deltas, layer, scale)
     np.testing.assert_allclose(layer, expected, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(deltas, expected_deltas, rtol=1e-5, atol=1e-6)
+    activate(activation.code, through_code, bias, noise, threshold, scale)
+    activate_backward(activation.code, deltas_through_code, through_code, scale)
+    np.testing.assert_array_equal(through_code, layer)
+    np.testing.assert_array_equal(deltas_through_code, deltas)
 
 
+@pytest.mark.parametrize("name", ACTIVATIONS)
 @pytest.mark.parametrize("threshold", [0, 50])
-def test_relu_lets_nan_through(threshold):
+def test_an_activation_lets_nan_through(name, threshold):
     layer = np.full((2, 3), np.nan, dtype=np.float32)
-    relu_forward(layer, np.zeros(3, np.float32), np.full(6, 255, np.uint8), threshold, np.float32(1))
+    ACTIVATIONS[name].forward(layer, np.zeros(3, np.float32), np.full(6, 255, np.uint8), threshold, np.float32(1))
     assert np.isnan(layer).all()
 
 
@@ -86,13 +111,20 @@ def test_a_loss_gradient_is_the_derivative_of_the_mean_loss(name):
         assert difference / (2 * step) / len(layer) == pytest.approx(gradient[i, j], rel=1e-5, abs=1e-8)
 
 
-@given(st.integers(1, 200), SEEDS, st.integers(1, 5000), st.floats(0, 1), st.floats(1e-5, 1e-1))
-def test_adamw_equals_its_naive_twin(n, seed, n_updates, decay, rate):
+@pytest.mark.parametrize("name", UPDATES)
+@given(
+    n=st.integers(1, 200), seed=SEEDS, n_updates=st.integers(1, 5000), decay=st.floats(0, 1), rate=st.floats(1e-5, 1e-1)
+)
+def test_an_update_rule_equals_its_naive_twin(name, n, seed, n_updates, decay, rate):
     weights, gradient, first, average = (normals(seed + i, n) for i in range(4))
     second = np.square(normals(seed + 5, n))
     numbers = (rate, decay, 0.9, 0.999, 1e-8, n_updates, 0.01)
-    expected = adamw_naive(weights, gradient, first, second, average, *numbers)
-    adamw(weights, gradient, first, second, average, *numbers)
+    expected = UPDATES[name].naive(weights, gradient, first, second, average, *numbers)
+    through_code = [array.copy() for array in (weights, gradient, first, second, average)]
+    UPDATES[name].kernel(weights, gradient, first, second, average, *numbers)
+    update_weights(UPDATES[name].code, *through_code, *numbers)
+    for got, wanted in zip(through_code, (weights, gradient, first, second, average), strict=True):
+        np.testing.assert_array_equal(got, wanted)
     for got, wanted in zip((weights, first, second, average), expected, strict=True):
         np.testing.assert_allclose(got, wanted, rtol=2e-4, atol=1e-5 * max(1, np.abs(wanted).max()))
 

@@ -2,13 +2,14 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from hpsearch.mlp.activations import ACTIVATIONS
 from hpsearch.mlp.initialisers import initial_stack
 from hpsearch.mlp.predict import CHUNK_HEIGHT, last_layers, last_layers_naive, predict
 
 
-@pytest.fixture
-def stack():
-    return initial_stack((7, 20, 11, 3), ["he_normal"] * 4, np.arange(4, dtype=np.uint64))
+@pytest.fixture(params=ACTIVATIONS)
+def stack(request):
+    return initial_stack((7, 20, 11, 3), request.param, ["he_normal"] * 4, np.arange(4, dtype=np.uint64))
 
 
 @pytest.fixture

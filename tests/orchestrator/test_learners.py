@@ -44,6 +44,7 @@ def test_a_predictor_predicts_what_the_fit_does_also_after_saving(learner, datas
     wanted = learner.predict(fit, dataset, np.arange(200), weights)[1]
     assert_array_equal(network.predict(dataset.inputs), wanted)
     assert_array_equal(Network.load(*network.save()).predict(dataset.inputs), wanted)
+    assert network.save()[1]["activation"] == "relu"
     assert wanted.sum(axis=1) == pytest.approx(1)
 
 
