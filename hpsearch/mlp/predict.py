@@ -52,6 +52,21 @@ def forward(
                 out[start + i, j] = values[i, j] + last[j]
 
 
+def check_inputs(layer_sizes: tuple[int, ...], inputs: Array) -> None:
+    """ValueError for inputs of another width than the first layer's: compiled code would read beyond its arrays."""
+    if inputs.ndim != 2 or inputs.shape[1] != layer_sizes[0]:
+        raise ValueError(
+            f"inputs must have the shape (n_rows, {layer_sizes[0]}) for layer_sizes={layer_sizes}, but got "
+            f"{inputs.shape}"
+        )
+
+
+def check_rows(name: str, rows: NDArray[np.int64], n_rows: int) -> None:
+    """ValueError unless all `rows`, the argument called `name`, number rows of an array of `n_rows`."""
+    if len(rows) and not (0 <= rows.min() and rows.max() < n_rows):
+        raise ValueError(f"{name} must hold row numbers from 0 to {n_rows - 1}, but got {rows.min()} to {rows.max()}")
+
+
 def padded(rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """Row numbers, filled up with −1 to a multiple of the chunk height."""
     return np.pad(rows, (0, -len(rows) % CHUNK_HEIGHT), constant_values=-1)
@@ -63,7 +78,12 @@ def last_layers(stack: Stack, inputs: Array, rows: NDArray[np.int64]) -> Array:
     Args:
         inputs: (n_all_rows, n_inputs) float32, C-contiguous, read only.
         rows: (n_rows,) row numbers of `inputs`.
+
+    Raises:
+        ValueError: for inputs of another width than the stack's, or rows they do not have.
     """
+    check_inputs(stack.layer_sizes, inputs)
+    check_rows("rows", rows, len(inputs))
     chunks = padded(rows)
     sizes, activation = np.array(stack.layer_sizes, dtype=np.int64), ACTIVATIONS[stack.activation].code
     scratch = np.empty(CHUNK_HEIGHT * sum(stack.layer_sizes), dtype=np.float32)

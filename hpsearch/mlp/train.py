@@ -18,7 +18,7 @@ from hpsearch.mlp.kernels import one_blas_thread
 from hpsearch.mlp.layers import dropout_threshold
 from hpsearch.mlp.losses import LOSSES
 from hpsearch.mlp.outcome import Outcome, diverged
-from hpsearch.mlp.predict import CHUNK_HEIGHT, padded
+from hpsearch.mlp.predict import CHUNK_HEIGHT, check_inputs, check_rows, padded
 from hpsearch.mlp.recipe import Recipe
 from hpsearch.mlp.schedules import SCHEDULES
 from hpsearch.mlp.stack import Stack, training_operations
@@ -82,6 +82,14 @@ class Fit:
     epochs: NDArray[np.int64]
     history: NDArray[np.float64]
     outcomes: tuple[Outcome | None, ...]
+
+    def __post_init__(self) -> None:
+        for name in ("first", "second", "average"):
+            shape = getattr(self, name).shape
+            if shape != self.stack.weights.shape:
+                raise ValueError(
+                    f"{name} must have the shape of the weights, {self.stack.weights.shape}, but got {shape}"
+                )
 
     @property
     def n_models(self) -> int:
@@ -171,6 +179,9 @@ def advance(
 
     Returns:
         The new fit. A model that did not reach `epochs` has either diverged (see its outcome) or was not finished.
+
+    Raises:
+        ValueError: for examples of another width than the layers', or of unequal numbers of rows.
     """
     bench = _Bench(fit, examples)
     results = []
@@ -182,10 +193,26 @@ def advance(
     return concatenate(results)
 
 
+def _check_examples(layer_sizes: tuple[int, ...], examples: Examples) -> None:
+    """ValueError for examples that do not fit to each other or to the layers; see `check_inputs`."""
+    check_inputs(layer_sizes, examples.inputs)
+    n_rows = len(examples.inputs)
+    for name, expected in (("targets", (n_rows, layer_sizes[-1])), ("row_weights", (n_rows,))):
+        shape = getattr(examples, name).shape
+        if shape != expected:
+            raise ValueError(
+                f"{name} must have the shape {expected} for {n_rows} rows of inputs and layer_sizes={layer_sizes}, "
+                f"but got {shape}"
+            )
+    check_rows("train", examples.train, n_rows)
+    check_rows("valid", examples.valid, n_rows)
+
+
 class _Bench:
     """What one training thread works with: buffers, so that steps allocate nothing, and the minibatch orders."""
 
     def __init__(self, fit: Fit, examples: Examples) -> None:
+        _check_examples(fit.stack.layer_sizes, examples)
         self.examples = examples
         self.sizes = np.array(fit.stack.layer_sizes)
         sizes, n_weights, recipe = fit.stack.layer_sizes, fit.stack.weights.shape[1], fit.recipes[0]
@@ -286,7 +313,10 @@ def _pieces(n_steps: int, operations: float) -> Iterator[range]:
 
 
 def validation_loss(fit: Fit, examples: Examples) -> NDArray[np.float64]:
-    """The models' mean losses on the validation rows, of their averaged weights, (n_models,)."""
+    """The models' mean losses on the validation rows, of their averaged weights, (n_models,).
+
+    Raises ValueError as `advance` does.
+    """
     bench = _Bench(fit, examples)
     activation, loss, _ = bench.codes
     with one_blas_thread():

@@ -48,7 +48,8 @@ def naive_epoch(fit: train.Fit, examples: train.Examples, epoch: int, horizon: i
 @pytest.mark.parametrize("update", UPDATES)
 def test_an_epoch_equals_its_naive_twin(name, hidden, dropout, activation, update):
     problem = PROBLEMS[name]
-    examples = replace(problem.examples, row_weights=np.random.default_rng(3).uniform(0.5, 1.5, 700).astype(np.float32))
+    row_weights = np.random.default_rng(3).uniform(0.5, 1.5, len(problem.examples.inputs)).astype(np.float32)
+    examples = replace(problem.examples, row_weights=row_weights)
     choices = recipe(
         problem.loss, hidden_layer_sizes=hidden, dropout=dropout, weight_decay=0.1, schedule="cosine",
         activation=activation, update=update,
@@ -219,6 +220,31 @@ def test_stacks_and_fits_refuse_what_does_not_fit():
     with pytest.raises(ValueError, match="activation must be one of relu, but got 'tan'"):
         Stack((2, 3), "tan", np.zeros((1, 9), np.float32))
     assert n_weights((2, 3)) == 9
+
+
+@pytest.mark.parametrize("use", [lambda fit, examples: train.advance(fit, examples, 1, 9), train.validation_loss])
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"inputs": np.zeros((700, 3), np.float32)}, r"inputs must have the shape \(n_rows, 2\) .* got \(700, 3\)"),
+        ({"inputs": np.zeros((700, 1), np.float32)}, r"inputs must have the shape \(n_rows, 2\) .* got \(700, 1\)"),
+        ({"inputs": np.zeros((699, 2), np.float32)}, r"targets must have the shape \(699, 5\) .* got \(700, 5\)"),
+        ({"targets": np.zeros((700, 4), np.float32)}, r"targets must have the shape \(700, 5\) .* got \(700, 4\)"),
+        ({"row_weights": np.ones(9, np.float32)}, r"row_weights must have the shape \(700,\) .* got \(9,\)"),
+        ({"train": np.array([3, 700])}, "train must hold row numbers from 0 to 699, but got 3 to 700"),
+        ({"valid": np.array([3, -1])}, "valid must hold row numbers from 0 to 699, but got -1 to 3"),
+    ],
+)
+def test_examples_that_do_not_fit_are_refused(use, changed, message):
+    examples = replace(PROBLEMS["sectors"].examples, **changed)
+    with pytest.raises(ValueError, match=message):
+        use(train.start([recipe()], [1], 2, 5), examples)
+
+
+def test_moments_of_another_size_are_refused():
+    fit = train.start([recipe()], [1], 2, 5)
+    with pytest.raises(ValueError, match="second must have the shape of the weights"):
+        replace(fit, second=fit.second[:, :-1])
 
 
 def test_how_the_work_is_cut_changes_no_bit(cohort, monkeypatch):

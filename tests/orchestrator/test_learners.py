@@ -38,6 +38,19 @@ def test_a_saved_model_comes_back_bit_by_bit(learner, dataset, fit):
         assert_array_equal(further.stack.weights, wanted_further.stack.weights)
 
 
+@pytest.mark.parametrize("name", ["weights", "first", "second", "average"])
+def test_a_saved_model_of_another_size_is_refused(learner, fit, name):
+    tensors, meta = learner.save(learner.take(fit, [0]))
+    with pytest.raises(ValueError, match=f"{name} must have the shape"):
+        learner.load(tensors | {name: tensors[name][:-1]}, meta)
+
+
+def test_a_saved_network_of_another_size_is_refused(learner, fit):
+    tensors, meta = learner.predictor(learner.take(fit, [0]), "raw").save()
+    with pytest.raises(ValueError, match="weights must have the shape"):
+        Network.load({"weights": tensors["weights"][:-1]}, meta)
+
+
 @pytest.mark.parametrize("weights", WEIGHTS)
 def test_a_predictor_predicts_what_the_fit_does_also_after_saving(learner, dataset, fit, weights):
     network = learner.predictor(learner.take(fit, [1]), weights)
