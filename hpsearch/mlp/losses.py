@@ -85,14 +85,14 @@ def identity(layer: Array) -> Array:
     return layer
 
 
-def chance_of_classes(targets: Array) -> float:
-    """log n_outputs: the cross-entropy of a network that finds all classes equally likely."""
+def chance_of_classes(targets: Array, row_weights: Array) -> float:
+    """log n_outputs, whatever the row weights: the cross-entropy of a network that finds all classes equally likely."""
     return float(np.log(targets.shape[1]))
 
 
-def chance_of_numbers(targets: Array) -> float:
-    """The mean square of the targets: the loss of a network that answers 0."""
-    return float(np.square(targets, dtype=np.float64).sum(axis=1).mean())
+def chance_of_numbers(targets: Array, row_weights: Array) -> float:
+    """The weighted mean square of the targets: the loss of a network that answers 0."""
+    return float(np.average(np.square(targets, dtype=np.float64).sum(axis=1), weights=row_weights))
 
 
 @dataclass(frozen=True)
@@ -100,14 +100,14 @@ class Loss:
     """A training loss by name.
 
     `kernel` and `naive` are its two forms; `link` turns the last layer into predictions (probabilities, numbers);
-    `at_chance` gives the loss of an untrained network, from the targets (n_rows, n_outputs).
+    `at_chance` gives the mean loss of an untrained network, from the targets (n_rows, n_outputs) and the row weights.
     """
 
     code: int
     kernel: Callable[[Array, Array, Array, Array], float]
     naive: Callable[[Array, Array, Array, Array], tuple[float, Array]]
     link: Callable[[Array], Array]
-    at_chance: Callable[[Array], float]
+    at_chance: Callable[[Array, Array], float]
 
 
 SOFTMAX_CROSS_ENTROPY, SQUARED_ERROR = 0, 1

@@ -29,7 +29,7 @@ Array = NDArray[np.float32]
 
 HISTORY_FIELDS = ("train_loss", "valid_loss", "update_ratio")
 EXPLODED = 1e3
-"""A training or validation loss of this many times the loss at chance counts as diverged."""
+"""A loss of this many times the loss at chance, of training or of validation rows (the larger), counts as diverged."""
 PIECE_OPERATIONS = 2e9
 """Operations of compiled code between two looks at `should_stop`: some tens of milliseconds."""
 ORDER_BYTES = 2**26
@@ -181,7 +181,7 @@ def advance(
         The new fit. A model that did not reach `epochs` has either diverged (see its outcome) or was not finished.
 
     Raises:
-        ValueError: for examples of another width than the layers', or of unequal numbers of rows.
+        ValueError: for examples of another width than the layers', of unequal numbers of rows, or without any weight.
     """
     bench = _Bench(fit, examples)
     results = []
@@ -204,8 +204,10 @@ def _check_examples(layer_sizes: tuple[int, ...], examples: Examples) -> None:
                 f"{name} must have the shape {expected} for {n_rows} rows of inputs and layer_sizes={layer_sizes}, "
                 f"but got {shape}"
             )
-    check_rows("train", examples.train, n_rows)
-    check_rows("valid", examples.valid, n_rows)
+    for name, rows in (("train", examples.train), ("valid", examples.valid)):
+        check_rows(name, rows, n_rows)
+        if not examples.row_weights[rows].any():
+            raise ValueError(f"row_weights must not be 0 on all {name} rows, but are on all {len(rows)}")
 
 
 class _Bench:
@@ -228,6 +230,8 @@ class _Bench:
         self.valid_rows = padded(examples.valid)
         self.valid_targets = examples.targets[examples.valid]
         self.valid_weights = examples.row_weights[examples.valid]
+        train_chance = loss.at_chance(examples.targets[examples.train], examples.row_weights[examples.train])
+        self.worst_loss = EXPLODED * max(train_chance, loss.at_chance(self.valid_targets, self.valid_weights), 1e-3)
         self.chunk = np.empty(CHUNK_HEIGHT * sum(sizes), dtype=np.float32)
         self.outputs = np.empty((len(examples.valid), sizes[-1]), dtype=np.float32)
         self._orders: tuple[range, NDArray[np.int64]] = range(0), np.empty((0, len(examples.train)), dtype=np.int64)
@@ -272,8 +276,6 @@ def _train_block(
     updates = np.arange(block.start * n_steps, block.stop * n_steps)
     rates = SCHEDULES[recipe.schedule](updates / (horizon * n_steps), recipe.learning_rate_init)
     averaging = ema_step(recipe.ema_decay, updates)
-    loss = LOSSES[recipe.loss]
-    worst_loss = EXPLODED * max(loss.at_chance(examples.targets[examples.train]), 1e-3)
     operations = training_operations(fit.stack.layer_sizes) * len(examples.train) / n_steps
     for piece in _pieces(len(updates), operations):
         if should_stop():
@@ -284,7 +286,7 @@ def _train_block(
             fit.stack.weights[0], bench.gradient, fit.first[0], fit.second[0], fit.average[0], bench.previous,
             rates, averaging, recipe.weight_decay, recipe.beta_1, recipe.beta_2, recipe.epsilon,
             dropout_threshold(recipe.dropout), fit.seeds[0], int(updates[0]),
-            bench.valid_rows, bench.valid_targets, bench.valid_weights, worst_loss, bench.running, history,
+            bench.valid_rows, bench.valid_targets, bench.valid_weights, bench.worst_loss, bench.running, history,
             bench.scratch, bench.chunk, bench.outputs, bench.words,
         )  # fmt: skip
         if bad_epoch >= 0:

@@ -97,6 +97,15 @@ def test_a_loss_equals_its_naive_twin(name, shape, seed):
 
 
 @pytest.mark.parametrize("name", LOSSES)
+@given(shape=st.tuples(st.integers(1, 30), st.integers(1, 12)), seed=SEEDS)
+def test_the_loss_at_chance_is_that_of_a_last_layer_of_zeros(name, shape, seed):
+    loss = LOSSES[name]
+    targets, row_weights = softmax_naive(normals(seed, *shape)), np.abs(normals(seed + 1, shape[0])) + np.float32(1e-3)
+    total, _ = loss.naive(np.zeros(shape, np.float32), np.zeros(shape[1], np.float32), targets, row_weights)
+    assert loss.at_chance(targets, row_weights) == pytest.approx(total / row_weights.sum(), rel=1e-4, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", LOSSES)
 def test_a_loss_gradient_is_the_derivative_of_the_mean_loss(name):
     loss = LOSSES[name]
     layer, bias = normals(0, 6, 4).astype(np.float64), np.zeros(4)

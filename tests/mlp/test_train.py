@@ -176,6 +176,18 @@ def test_one_huge_step_is_noticed_on_the_validation_rows():
     assert trained.outcomes[0].name == "diverged"
 
 
+@pytest.mark.parametrize("part", ["train", "valid"])
+def test_a_heavy_tail_is_no_divergence(part):
+    """One target of 1e4 deviations: the loss there is far beyond the loss at chance of the other rows."""
+    examples = PROBLEMS["product"].examples
+    targets = examples.targets.copy()
+    targets[getattr(examples, part)[0]] = 1e4
+    examples = replace(examples, targets=targets)
+    trained = train.advance(train.start([recipe("squared_error")], [1], 2, 1), examples, 3, 9)
+    assert trained.outcomes == (None,) and trained.epochs == 3
+    assert trained.history[0, -1, 1 if part == "valid" else 0] > 1e5
+
+
 def test_a_stop_leaves_models_as_they_were(cohort, monkeypatch):
     monkeypatch.setattr(train, "PIECE_OPERATIONS", 3e5)
     examples = PROBLEMS["sectors"].examples
@@ -231,6 +243,8 @@ def test_stacks_and_fits_refuse_what_does_not_fit():
         ({"inputs": np.zeros((699, 2), np.float32)}, r"targets must have the shape \(699, 5\) .* got \(700, 5\)"),
         ({"targets": np.zeros((700, 4), np.float32)}, r"targets must have the shape \(700, 5\) .* got \(700, 4\)"),
         ({"row_weights": np.ones(9, np.float32)}, r"row_weights must have the shape \(700,\) .* got \(9,\)"),
+        ({"row_weights": np.zeros(700, np.float32)}, "row_weights must not be 0 on all train rows"),
+        ({"valid": np.array([], np.int64)}, "row_weights must not be 0 on all valid rows, but are on all 0"),
         ({"train": np.array([3, 700])}, "train must hold row numbers from 0 to 699, but got 3 to 700"),
         ({"valid": np.array([3, -1])}, "valid must hold row numbers from 0 to 699, but got -1 to 3"),
     ],
