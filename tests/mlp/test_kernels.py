@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import threading
@@ -211,18 +212,32 @@ def test_one_blas_thread_lasts_until_the_last_one_leaves():
     assert blas_threads() == before
 
 
-SHOW = "from hpsearch.mlp import kernels, updates; print(kernels.CACHE_FOLDER); print(len(kernels.__file__))"
+SHOW = """
+import sys
+from hpsearch.mlp.cache import CACHE_FOLDER, compiles_now
+before = compiles_now()
+assert "numba" not in sys.modules
+from hpsearch.mlp import updates
+assert compiles_now() == before
+print(CACHE_FOLDER, "compiles" if before else "loads", sep="\\n")
+"""
 
 
-def run_installed(folder: Path, **environment: str) -> str:
-    """Import the engine from a copy of the package at `folder`, as another user would have it."""
+NOWHERE = "/proc/1/no-such-folder"
+
+
+def run_installed(folder: Path, **environment: str) -> list[str]:
+    """Import the engine from a copy of the package at `folder`, as another user would have it.
+
+    Returns its cache folder, and whether it "compiles" or "loads" its machine code, as it said before.
+    """
     clean = {name: value for name, value in os.environ.items() if name not in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME")}
     command = [sys.executable, "-c", SHOW]
     done = subprocess.run(
         command, env=clean | {"PYTHONPATH": str(folder)} | environment, capture_output=True, text=True, cwd=folder
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()[0]
+    return done.stdout.splitlines()
 
 
 @pytest.fixture(scope="module")
@@ -235,9 +250,16 @@ def installed(tmp_path_factory):
 
 
 def test_machine_code_is_kept_beside_the_installed_package(installed):
-    cache = Path(run_installed(installed))
-    assert cache.is_relative_to(installed)
-    assert list(cache.rglob("*.nbi"))
+    shown, how = run_installed(installed)
+    assert Path(shown).is_relative_to(installed)
+    assert list(Path(shown).rglob("*.nbi"))
+    assert how == "compiles"
+    assert run_installed(installed) == [shown, "loads"]
+
+
+def test_the_users_folder_for_machine_code_wins(installed, tmp_path):
+    shown, how = run_installed(installed, NUMBA_CACHE_DIR=str(tmp_path))
+    assert Path(shown).parent == tmp_path and how == "compiles"
 
 
 def test_machine_code_is_kept_elsewhere_when_the_package_folder_cannot_be_written(installed, tmp_path):
@@ -245,23 +267,32 @@ def test_machine_code_is_kept_elsewhere_when_the_package_folder_cannot_be_writte
     shutil.rmtree(package / "__pycache__", ignore_errors=True)
     (package / "__pycache__").write_text("a file where the folder would be: not writable, not even for root")
     try:
-        cache = Path(run_installed(installed, XDG_CACHE_HOME=str(tmp_path), PYTHONDONTWRITEBYTECODE="1"))
-        assert cache.is_relative_to(tmp_path)
-        assert list(cache.rglob("*.nbi"))
+        shown, _ = run_installed(installed, XDG_CACHE_HOME=str(tmp_path), PYTHONDONTWRITEBYTECODE="1")
+        assert Path(shown).is_relative_to(tmp_path)
+        assert list(Path(shown).rglob("*.nbi"))
     finally:
         (package / "__pycache__").unlink()
 
 
-def test_kernels_work_where_no_folder_is_writable(installed):
+@pytest.fixture
+def unwritable(installed):
+    """The environment in which neither the package's folder nor the user's cache folder can be written."""
     package = installed / "hpsearch" / "mlp"
     shutil.rmtree(package / "__pycache__", ignore_errors=True)
     (package / "__pycache__").write_text("not a folder")
-    nowhere = "/proc/1/no-such-folder"
-    try:
-        shown = run_installed(
-            installed, XDG_CACHE_HOME=nowhere, HOME=nowhere, TMPDIR=nowhere, NUMBA_CACHE_DIR=nowhere,
-            PYTHONDONTWRITEBYTECODE="1",
-        )  # fmt: skip
-        assert shown == "None" or Path(shown).is_relative_to("/tmp") or Path(shown).is_relative_to("/var/tmp")
-    finally:
-        (package / "__pycache__").unlink()
+    yield dict.fromkeys(["XDG_CACHE_HOME", "HOME"], NOWHERE) | {"PYTHONDONTWRITEBYTECODE": "1"}
+    (package / "__pycache__").unlink()
+
+
+def test_in_a_temporary_folder_nobody_owns_what_is_above_ours(installed, unwritable, tmp_path):
+    shown, _ = run_installed(installed, **unwritable, TMPDIR=str(tmp_path))
+    assert Path(shown).parent == tmp_path
+    assert stat.S_IMODE(Path(shown).stat().st_mode) == 0o700
+
+
+def test_kernels_work_where_no_folder_is_writable(installed, unwritable):
+    shown, how = run_installed(installed, **unwritable, TMPDIR=NOWHERE, NUMBA_CACHE_DIR=NOWHERE)
+    if shown == "None":
+        assert how == "compiles"
+    else:
+        assert Path(shown).parent in (Path("/tmp"), Path("/var/tmp"))
