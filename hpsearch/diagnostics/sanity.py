@@ -16,25 +16,27 @@ TOLERANCE = 0.25
 """An initial loss within this share of the loss at chance is as it should be."""
 
 
-def loss_at_chance(recipes: Sequence[Recipe], examples: Examples, order_seed: int = 0) -> pd.DataFrame:
+def loss_at_chance(recipes: Sequence[Recipe], examples: Examples) -> pd.DataFrame:
     """Initial validation loss against the loss at chance, one row per network shape among the recipes.
 
     A softmax over C classes should start near log C, squared error of a standardised target near its mean square:
-    more means that inputs or initial weights are badly scaled. Mean over four seeds.
+    more means that inputs or initial weights are badly scaled. Mean over four seeds, and, with the row weights, over
+    validation rows that have any.
 
     Returns:
         Columns hidden_layer_sizes (text), initial_loss, chance_loss, ratio, verdict ("as it should be", "too high",
         "too low"), sentence.
     """
-    examples = replace(examples, valid=examples.valid[:MOST_ROWS])
+    weighted = examples.valid[examples.row_weights[examples.valid] > 0]
+    examples = replace(examples, valid=weighted[:MOST_ROWS])
     shapes = {recipe.hidden_layer_sizes: recipe for recipe in recipes}
-    targets = examples.targets[examples.valid]
+    targets, row_weights = examples.targets[examples.valid], examples.row_weights[examples.valid]
     n_inputs, n_outputs = examples.inputs.shape[1], examples.targets.shape[1]
     rows = []
     for sizes, recipe in sorted(shapes.items()):
-        fit = start([recipe] * N_SEEDS, range(order_seed, order_seed + N_SEEDS), n_inputs, n_outputs)
+        fit = start([recipe] * N_SEEDS, range(N_SEEDS), n_inputs, n_outputs)
         initial = float(validation_loss(fit, examples).mean())
-        chance = LOSSES[recipe.loss].at_chance(targets)
+        chance = LOSSES[recipe.loss].at_chance(targets, row_weights)
         rows.append({"hidden_layer_sizes": str(list(sizes)), "initial_loss": initial, "chance_loss": chance})
     table = pd.DataFrame(rows)
     table["ratio"] = table["initial_loss"] / table["chance_loss"]

@@ -22,12 +22,14 @@ def he_normal(n_in: int, n_out: int, generator: np.random.Generator) -> Array:
 INITIALISERS: dict[str, Callable[[int, int, np.random.Generator], Array]] = {"he_normal": he_normal}
 
 
-def initial_stack(layer_sizes: tuple[int, ...], initialisers: list[str], seeds: NDArray[np.uint64]) -> Stack:
+def initial_stack(
+    layer_sizes: tuple[int, ...], activation: str, initialisers: list[str], seeds: NDArray[np.uint64]
+) -> Stack:
     """Freshly initialised networks, one per name in `initialisers` and entry of `seeds` (n_models,); biases are zero.
 
     The bits of a model depend on its seed alone: each layer draws from a Philox generator keyed (seed, layer).
     """
-    stack = Stack(layer_sizes, np.zeros((len(seeds), n_weights(layer_sizes)), dtype=np.float32))
+    stack = Stack(layer_sizes, activation, np.zeros((len(seeds), n_weights(layer_sizes)), dtype=np.float32))
     n_layers = len(layer_sizes) - 1
     for layer, ((n_in, n_out), matrices) in enumerate(zip(pairwise(layer_sizes), stack.matrices(), strict=True)):
         scale = np.float32(OUTPUT_SCALE if layer == n_layers - 1 else 1)

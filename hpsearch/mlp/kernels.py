@@ -1,28 +1,22 @@
-"""The door to numba: how every kernel is compiled, and where its machine code is kept.
+"""The door to numba: how every kernel is compiled. Where its machine code is kept, `cache` says.
 
 `compiled(signature)` is the only way a function of this package becomes machine code. A kernel has one explicit
 signature, on contiguous arrays: another array layout would compile to other sums, and other bits. It releases the
 GIL, so that models train in threads, and names the fast-math flags it wants: the bare flag would let the compiler
 assume that there are no NaNs, and divergence could not be seen.
-
-The machine code is cached beside the package, else in the user's cache folder, else in a private temporary folder,
-else not at all. The folder carries a hash of the engine's sources, because numba checks only the file a kernel is
-written in, not those of the kernels it calls.
 """
 
-import hashlib
-import os
-import tempfile
 import threading
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import numba
 import scipy.linalg.cython_blas  # noqa: F401  numba's np.dot calls this BLAS; it must be loaded to be limited
 from threadpoolctl import OpenBLASController, ThreadpoolController
+
+from hpsearch.mlp.cache import CACHE_FOLDER
 
 FLAGS = {"contract", "reassoc", "nsz"}
 """Fast-math flags of our kernels: fused multiply-add, re-ordered sums, no care for the sign of zero."""
@@ -32,44 +26,6 @@ READ_ROWS = "Array(float32, 2, 'C', readonly=True)"
 READ_NUMBERS = "Array(float32, 1, 'C', readonly=True)"
 READ_INDEX = "Array(int64, 1, 'C', readonly=True)"
 """Argument types of shared data, which kernels only read: it may lie in a read-only memory map."""
-
-
-def _source_hash() -> str:
-    digest = hashlib.sha256(numba.__version__.encode())
-    for file in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def _is_private_and_writable(folder: Path) -> bool:
-    """Can we write here, and nobody else? Machine code is loaded from it, so a shared folder will not do."""
-    with suppress(OSError):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = folder.stat()
-        if status.st_uid == os.getuid() and not status.st_mode & 0o002:
-            tempfile.TemporaryFile(dir=folder).close()
-            return True
-    return False
-
-
-def cache_folder() -> Path | None:
-    """The folder for this version's machine code, or None where no folder is writable.
-
-    `NUMBA_CACHE_DIR` wins, if it is set; then the package's own `__pycache__`, `$XDG_CACHE_HOME` or `~/.cache`,
-    and the temporary folder are tried in this order.
-    """
-    name = f"hpsearch-kernels-{_source_hash()}"
-    user_cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    candidates = [Path(__file__).parent / "__pycache__" / name, Path(user_cache) / "hpsearch" / name]
-    if numba.config.CACHE_DIR:
-        candidates.insert(0, Path(numba.config.CACHE_DIR) / name)
-    with suppress(FileNotFoundError):
-        candidates.append(Path(tempfile.gettempdir()) / f"hpsearch-{os.getuid()}" / name)
-    return next((folder for folder in candidates if _is_private_and_writable(folder)), None)
-
-
-CACHE_FOLDER = cache_folder()
-
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -85,14 +85,14 @@ def identity(layer: Array) -> Array:
     return layer
 
 
-def chance_of_classes(targets: Array) -> float:
-    """log n_outputs: the cross-entropy of a network that finds all classes equally likely."""
+def chance_of_classes(targets: Array, row_weights: Array) -> float:
+    """log n_outputs, whatever the row weights: the cross-entropy of a network that finds all classes equally likely."""
     return float(np.log(targets.shape[1]))
 
 
-def chance_of_numbers(targets: Array) -> float:
-    """The mean square of the targets: the loss of a network that answers 0."""
-    return float(np.square(targets, dtype=np.float64).sum(axis=1).mean())
+def chance_of_numbers(targets: Array, row_weights: Array) -> float:
+    """The weighted mean square of the targets: the loss of a network that answers 0."""
+    return float(np.average(np.square(targets, dtype=np.float64).sum(axis=1), weights=row_weights))
 
 
 @dataclass(frozen=True)
@@ -100,14 +100,14 @@ class Loss:
     """A training loss by name.
 
     `kernel` and `naive` are its two forms; `link` turns the last layer into predictions (probabilities, numbers);
-    `at_chance` gives the loss of an untrained network, from the targets (n_rows, n_outputs).
+    `at_chance` gives the mean loss of an untrained network, from the targets (n_rows, n_outputs) and the row weights.
     """
 
     code: int
     kernel: Callable[[Array, Array, Array, Array], float]
     naive: Callable[[Array, Array, Array, Array], tuple[float, Array]]
     link: Callable[[Array], Array]
-    at_chance: Callable[[Array], float]
+    at_chance: Callable[[Array, Array], float]
 
 
 SOFTMAX_CROSS_ENTROPY, SQUARED_ERROR = 0, 1
@@ -124,4 +124,6 @@ def loss_and_gradient(code: int, layer: Array, bias: Array, targets: Array, row_
     """The kernel of the loss with this `code`; see `LOSSES`."""
     if code == SOFTMAX_CROSS_ENTROPY:
         return softmax_cross_entropy(layer, bias, targets, row_weights)
-    return squared_error(layer, bias, targets, row_weights)
+    if code == SQUARED_ERROR:
+        return squared_error(layer, bias, targets, row_weights)
+    raise ValueError("no loss has this code")

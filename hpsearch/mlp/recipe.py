@@ -6,9 +6,11 @@
 
 import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
+
+import numpy as np
 
 from hpsearch.mlp.activations import ACTIVATIONS
 from hpsearch.mlp.initialisers import INITIALISERS
@@ -39,7 +41,7 @@ BOUNDS: dict[str, tuple[float | None, float | None]] = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one model is built and trained.
+    """How one model is built and trained. NumPy's numbers become Python's, so that a recipe can be written as JSON.
 
     Attributes:
         hidden_layer_sizes: units of each hidden layer, ≥ 1; empty for a linear model.
@@ -68,9 +70,13 @@ class Recipe:
     loss: str = "softmax_cross_entropy"
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            object.__setattr__(self, field.name, _plain(getattr(self, field.name)))
         for name, choices in CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name} must be one of {', '.join(choices)}, but got {getattr(self, name)!r}")
+            value = getattr(self, name)
+            if value not in choices:
+                hint = _did_you_mean(value, choices)
+                raise ValueError(f"{name} must be one of {', '.join(choices)}, but got {value!r}{hint}")
         for name, (low, high) in BOUNDS.items():
             value = getattr(self, name)
             if not _is_number(value) or (low is not None and value < low) or (high is not None and value >= high):
@@ -90,8 +96,7 @@ class Recipe:
         """
         for name in config:
             if name not in HYPERPARAMETERS:
-                nearest = difflib.get_close_matches(name, HYPERPARAMETERS, n=1)
-                hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+                hint = _did_you_mean(name, HYPERPARAMETERS) or "."
                 raise ValueError(f"unknown hyperparameter {name!r}{hint} Known are: {', '.join(HYPERPARAMETERS)}")
         chosen = dict(config)
         sizes = chosen.get("hidden_layer_sizes", cls.hidden_layer_sizes)
@@ -110,6 +115,19 @@ class Recipe:
 
 HYPERPARAMETERS = tuple(field.name for field in fields(Recipe) if field.name != "loss")
 """The names a config may hold. The loss is not among them: it follows from the task."""
+
+
+def _did_you_mean(name: Any, known: Iterable[str]) -> str:
+    """`; did you mean 'a'?` with the nearest of the `known` names, or nothing if none is near."""
+    near = difflib.get_close_matches(str(name).lower(), list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _plain(value: Any) -> Any:
+    """The value with NumPy's scalars turned into Python's, also inside a tuple."""
+    if isinstance(value, tuple):
+        return tuple(_plain(entry) for entry in value)
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _is_whole(value: Any) -> bool:

@@ -9,17 +9,25 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.mlp.activations import ACTIVATIONS
+
 Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Stack:
-    """Networks of equal `layer_sizes` (inputs, hidden layers, outputs) and their `weights` (n_models, n_weights)."""
+    """Networks of equal `layer_sizes` (inputs, hidden layers, outputs) and `activation`, see `ACTIVATIONS`.
+
+    Their `weights` are (n_models, n_weights).
+    """
 
     layer_sizes: tuple[int, ...]
+    activation: str
     weights: Array
 
     def __post_init__(self) -> None:
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, but got {self.activation!r}")
         if self.weights.ndim != 2 or self.weights.shape[1] != n_weights(self.layer_sizes):
             raise ValueError(
                 f"weights must have the shape (n_models, {n_weights(self.layer_sizes)}) for layer_sizes="

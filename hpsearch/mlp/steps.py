@@ -3,54 +3,56 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.mlp.activations import relu_backward, relu_backward_naive, relu_forward, relu_forward_naive
+from hpsearch.mlp.activations import ACTIVATIONS, activate, activate_backward
 from hpsearch.mlp.kernels import READ_INDEX, READ_NUMBERS, READ_ROWS, compiled
 from hpsearch.mlp.layers import DROPOUT_STEPS, column_sums, fill_noise, fill_noise_naive, gather_rows
 from hpsearch.mlp.losses import LOSSES, loss_and_gradient
 from hpsearch.mlp.predict import CHUNK_HEIGHT, forward
 from hpsearch.mlp.stack import Stack, n_matrix_entries
-from hpsearch.mlp.updates import adamw, adamw_naive
+from hpsearch.mlp.updates import UPDATES, update_weights
 
 Array = NDArray[np.float32]
 
 
 def step_naive(
-    inputs: Array, targets: Array, row_weights: Array, loss: str, stack: Stack, first: Array, second: Array,
-    average: Array, rate: float, ema_step: float, weight_decay: float, beta_1: float, beta_2: float, epsilon: float,
-    threshold: int, seed: int, n_updates: int,
+    inputs: Array, targets: Array, row_weights: Array, loss: str, update: str, stack: Stack,
+    first: Array, second: Array, average: Array, rate: float, ema_step: float, weight_decay: float, beta_1: float,
+    beta_2: float, epsilon: float, threshold: int, seed: int, n_updates: int,
 ) -> tuple[Array, Array, Array, Array]:  # fmt: skip
     """`train_step` in plain NumPy: the new weights, moments and average of the one model of `stack`.
 
     `inputs`, `targets` and `row_weights` are those of the minibatch alone.
     """
+    activation = ACTIVATIONS[stack.activation]
     matrices, biases = [m[0] for m in stack.matrices()], [b[0] for b in stack.biases()]
     scale = DROPOUT_STEPS / (DROPOUT_STEPS - threshold)
     values = [inputs]
     for layer, (matrix, bias) in enumerate(zip(matrices[:-1], biases[:-1], strict=True)):
         product = values[-1] @ matrix
         noise = fill_noise_naive(seed, n_updates, layer, -(-product.size // 8)).view(np.uint8)
-        values.append(relu_forward_naive(product, bias, noise, threshold, scale))
+        values.append(activation.forward_naive(product, bias, noise, threshold, scale))
     _, deltas = LOSSES[loss].naive(values[-1] @ matrices[-1], biases[-1], targets, row_weights)
-    gradient = Stack(stack.layer_sizes, np.empty_like(stack.weights))
+    gradient = Stack(stack.layer_sizes, stack.activation, np.empty_like(stack.weights))
     for layer in reversed(range(len(matrices))):
         gradient.matrices()[layer][0] = values[layer].T @ deltas
         gradient.biases()[layer][0] = deltas.sum(axis=0)
         if layer > 0:
-            deltas = relu_backward_naive(deltas @ matrices[layer].T, values[layer], scale)
+            deltas = activation.backward_naive(deltas @ matrices[layer].T, values[layer], scale)
     is_bias = np.arange(stack.weights.shape[1]) >= n_matrix_entries(stack.layer_sizes)
-    return adamw_naive(
+    return UPDATES[update].naive(
         stack.weights[0], gradient.weights[0], first, second, average, rate, np.where(is_bias, 0, weight_decay),
         beta_1, beta_2, epsilon, n_updates + 1, ema_step,
     )  # fmt: skip
 
 
 @compiled(
-    f"float64({READ_ROWS}, {READ_ROWS}, {READ_NUMBERS}, {READ_INDEX}, int64[::1], int64,"
+    f"float64({READ_ROWS}, {READ_ROWS}, {READ_NUMBERS}, {READ_INDEX}, int64[::1], int64, int64, int64,"
     " float32[::1], float32[::1], float32[::1], float32[::1], float32[::1],"
     " float64, float64, float64, float64, float64, float64, int64, uint64, int64, float32[::1], uint64[::1])"
 )
 def train_step(
-    inputs: Array, targets: Array, row_weights: Array, rows: NDArray[np.int64], sizes: NDArray[np.int64], loss: int,
+    inputs: Array, targets: Array, row_weights: Array, rows: NDArray[np.int64], sizes: NDArray[np.int64],
+    activation: int, loss: int, update: int,
     weights: Array, gradient: Array, first: Array, second: Array, average: Array,
     rate: float, ema_step: float, weight_decay: float, beta_1: float, beta_2: float, epsilon: float,
     threshold: int, seed: np.uint64, n_updates: int, scratch: Array, words: NDArray[np.uint64],
@@ -58,8 +60,8 @@ def train_step(
     """One minibatch, the `rows` of the data: forward, backward and update; returns the sum of its weighted losses.
 
     `weights`, `first`, `second`, `average` (n_weights,) are the OUT arrays; `gradient`, `scratch` and `words` (noise)
-    are overwritten. `sizes` are the layers', `loss` its code, `threshold` that of dropout; `n_updates` is the count of
-    updates before this one.
+    are overwritten. `sizes` are the layers'; `activation`, `loss` and `update` are codes; `threshold` is that of
+    dropout, and `n_updates` the count of updates before this one.
     """
     n_layers, height = sizes.size - 1, rows.size
     n_outputs = sizes[n_layers]
@@ -89,7 +91,7 @@ def train_step(
         if layer < n_layers - 1:
             if threshold > 0:
                 fill_noise(seed, n_updates, layer, words[: (height * n_out + 7) // 8])
-            relu_forward(following, weights[bias : bias + n_out], noise, threshold, scale)
+            activate(activation, following, weights[bias : bias + n_out], noise, threshold, scale)
         entry += n_in * n_out
         bias += n_out
         values = following
@@ -110,12 +112,12 @@ def train_step(
             turn = spare + (layer % 2) * height * widest
             below = scratch[turn : turn + height * n_in].reshape((height, n_in))
             np.dot(deltas, weights[entry : entry + n_in * n_out].reshape((n_in, n_out)).T, below)
-            relu_backward(below, values, scale)
+            activate_backward(activation, below, values, scale)
             deltas = below
 
     for low, high, decay in ((0, n_entries, weight_decay), (n_entries, weights.size, 0.0)):
-        adamw(
-            weights[low:high], gradient[low:high], first[low:high], second[low:high], average[low:high],
+        update_weights(
+            update, weights[low:high], gradient[low:high], first[low:high], second[low:high], average[low:high],
             rate, decay, beta_1, beta_2, epsilon, n_updates + 1, ema_step,
         )  # fmt: skip
     return total
@@ -140,11 +142,11 @@ def update_ratio(before: Array, after: Array) -> float:
 
 
 @compiled(
-    f"float64({READ_ROWS}, {READ_INDEX}, int64[::1], int64, {READ_NUMBERS}, {READ_ROWS}, {READ_NUMBERS},"
+    f"float64({READ_ROWS}, {READ_INDEX}, int64[::1], int64, int64, {READ_NUMBERS}, {READ_ROWS}, {READ_NUMBERS},"
     " float32[::1], float32[:, ::1])"
 )
 def mean_loss(
-    inputs: Array, rows: NDArray[np.int64], sizes: NDArray[np.int64], loss: int, weights: Array,
+    inputs: Array, rows: NDArray[np.int64], sizes: NDArray[np.int64], activation: int, loss: int, weights: Array,
     targets: Array, row_weights: Array, chunk: Array, outputs: Array,
 ) -> float:  # fmt: skip
     """The weighted mean loss of one model on some rows, without dropout.
@@ -152,7 +154,7 @@ def mean_loss(
     `rows` is filled up with −1 to a multiple of the chunk height; `targets` and `row_weights` are those of the rows;
     `chunk` and `outputs` (n_rows, n_outputs) are overwritten.
     """
-    forward(inputs, rows, sizes, CHUNK_HEIGHT, weights, chunk, outputs)
+    forward(inputs, rows, sizes, activation, CHUNK_HEIGHT, weights, chunk, outputs)
     weight = 0.0
     for i in range(row_weights.size):
         weight += row_weights[i]
@@ -162,8 +164,8 @@ def mean_loss(
 
 
 @compiled(
-    f"int64({READ_ROWS}, {READ_ROWS}, {READ_NUMBERS}, int64[:, ::1], int64, int64, int64, int64[::1], int64,"
-    " float32[::1], float32[::1], float32[::1], float32[::1], float32[::1], float32[::1],"
+    f"int64({READ_ROWS}, {READ_ROWS}, {READ_NUMBERS}, int64[:, ::1], int64, int64, int64, int64[::1],"
+    " int64, int64, int64, float32[::1], float32[::1], float32[::1], float32[::1], float32[::1], float32[::1],"
     " float64[::1], float64[::1], float64, float64, float64, float64, int64, uint64, int64,"
     f" {READ_INDEX}, {READ_ROWS}, {READ_NUMBERS}, float64, float64[::1], float64[:, ::1],"
     " float32[::1], float32[::1], float32[:, ::1], uint64[::1])",
@@ -171,7 +173,7 @@ def mean_loss(
 )
 def train_steps(
     inputs: Array, targets: Array, row_weights: Array, orders: NDArray[np.int64],
-    first_step: int, last_step: int, n_steps: int, sizes: NDArray[np.int64], loss: int,
+    first_step: int, last_step: int, n_steps: int, sizes: NDArray[np.int64], activation: int, loss: int, update: int,
     weights: Array, gradient: Array, first: Array, second: Array, average: Array, previous: Array,
     rates: NDArray[np.float64], ema_steps: NDArray[np.float64], weight_decay: float, beta_1: float, beta_2: float,
     epsilon: float, threshold: int, seed: np.uint64, n_updates: int,
@@ -198,7 +200,8 @@ def train_steps(
         if within == n_steps - 1:
             previous[:] = weights
         running[0] += train_step(
-            inputs, targets, row_weights, rows, sizes, loss, weights, gradient, first, second, average,
+            inputs, targets, row_weights, rows, sizes, activation, loss, update,
+            weights, gradient, first, second, average,
             rates[step], ema_steps[step], weight_decay, beta_1, beta_2, epsilon, threshold, seed, n_updates + step,
             scratch, words,
         )  # fmt: skip
@@ -207,7 +210,7 @@ def train_steps(
         if within == n_steps - 1:
             history[epoch, 0] = running[0] / running[1]
             history[epoch, 1] = mean_loss(
-                inputs, valid_rows, sizes, loss, average, valid_targets, valid_weights, chunk, outputs
+                inputs, valid_rows, sizes, activation, loss, average, valid_targets, valid_weights, chunk, outputs
             )
             history[epoch, 2] = update_ratio(previous, weights)
             train_loss, valid_loss, ratio = history[epoch]

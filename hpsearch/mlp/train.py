@@ -12,23 +12,24 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.mlp.activations import ACTIVATIONS
 from hpsearch.mlp.initialisers import initial_stack
 from hpsearch.mlp.kernels import one_blas_thread
 from hpsearch.mlp.layers import dropout_threshold
 from hpsearch.mlp.losses import LOSSES
 from hpsearch.mlp.outcome import Outcome, diverged
-from hpsearch.mlp.predict import CHUNK_HEIGHT, padded
+from hpsearch.mlp.predict import CHUNK_HEIGHT, check_inputs, check_rows, padded
 from hpsearch.mlp.recipe import Recipe
 from hpsearch.mlp.schedules import SCHEDULES
 from hpsearch.mlp.stack import Stack, training_operations
 from hpsearch.mlp.steps import mean_loss, train_steps
-from hpsearch.mlp.updates import ema_step
+from hpsearch.mlp.updates import UPDATES, ema_step
 
 Array = NDArray[np.float32]
 
 HISTORY_FIELDS = ("train_loss", "valid_loss", "update_ratio")
 EXPLODED = 1e3
-"""A training or validation loss of this many times the loss at chance counts as diverged."""
+"""A loss of this many times the loss at chance, of training or of validation rows (the larger), counts as diverged."""
 PIECE_OPERATIONS = 2e9
 """Operations of compiled code between two looks at `should_stop`: some tens of milliseconds."""
 ORDER_BYTES = 2**26
@@ -82,6 +83,14 @@ class Fit:
     history: NDArray[np.float64]
     outcomes: tuple[Outcome | None, ...]
 
+    def __post_init__(self) -> None:
+        for name in ("first", "second", "average"):
+            shape = getattr(self, name).shape
+            if shape != self.stack.weights.shape:
+                raise ValueError(
+                    f"{name} must have the shape of the weights, {self.stack.weights.shape}, but got {shape}"
+                )
+
     @property
     def n_models(self) -> int:
         return len(self.recipes)
@@ -89,7 +98,7 @@ class Fit:
     @property
     def average_stack(self) -> Stack:
         """The same networks with their averaged weights."""
-        return Stack(self.stack.layer_sizes, self.average)
+        return replace(self.stack, weights=self.average)
 
 
 def start(recipes: Sequence[Recipe], seeds: Sequence[int], n_inputs: int, n_outputs: int) -> Fit:
@@ -98,7 +107,8 @@ def start(recipes: Sequence[Recipe], seeds: Sequence[int], n_inputs: int, n_outp
         raise ValueError("recipes of one stack must have equal layers, batch size, activation, update rule and loss")
     keys = np.array(seeds, dtype=np.uint64)
     sizes = recipes[0].layer_sizes(n_inputs, n_outputs)
-    stack = initial_stack(sizes, [recipe.initialiser for recipe in recipes], keys)
+    initialisers = [recipe.initialiser for recipe in recipes]
+    stack = initial_stack(sizes, recipes[0].activation, initialisers, keys)
     return Fit(
         recipes=tuple(recipes),
         seeds=keys,
@@ -119,7 +129,7 @@ def take(fit: Fit, models: Sequence[int]) -> Fit:
     return Fit(
         recipes=tuple(fit.recipes[model] for model in models),
         seeds=fit.seeds[index],
-        stack=Stack(fit.stack.layer_sizes, fit.stack.weights[index]),
+        stack=replace(fit.stack, weights=fit.stack.weights[index]),
         first=fit.first[index],
         second=fit.second[index],
         average=fit.average[index],
@@ -137,7 +147,7 @@ def concatenate(fits: Sequence[Fit]) -> Fit:
     return Fit(
         recipes=tuple(recipe for fit in fits for recipe in fit.recipes),
         seeds=np.concatenate([fit.seeds for fit in fits]),
-        stack=Stack(fits[0].stack.layer_sizes, np.concatenate([fit.stack.weights for fit in fits])),
+        stack=replace(fits[0].stack, weights=np.concatenate([fit.stack.weights for fit in fits])),
         first=np.concatenate([fit.first for fit in fits]),
         second=np.concatenate([fit.second for fit in fits]),
         average=np.concatenate([fit.average for fit in fits]),
@@ -169,6 +179,9 @@ def advance(
 
     Returns:
         The new fit. A model that did not reach `epochs` has either diverged (see its outcome) or was not finished.
+
+    Raises:
+        ValueError: for examples of another width than the layers', of unequal numbers of rows, or without any weight.
     """
     bench = _Bench(fit, examples)
     results = []
@@ -180,14 +193,34 @@ def advance(
     return concatenate(results)
 
 
+def _check_examples(layer_sizes: tuple[int, ...], examples: Examples) -> None:
+    """ValueError for examples that do not fit to each other or to the layers; see `check_inputs`."""
+    check_inputs(layer_sizes, examples.inputs)
+    n_rows = len(examples.inputs)
+    for name, expected in (("targets", (n_rows, layer_sizes[-1])), ("row_weights", (n_rows,))):
+        shape = getattr(examples, name).shape
+        if shape != expected:
+            raise ValueError(
+                f"{name} must have the shape {expected} for {n_rows} rows of inputs and layer_sizes={layer_sizes}, "
+                f"but got {shape}"
+            )
+    for name, rows in (("train", examples.train), ("valid", examples.valid)):
+        check_rows(name, rows, n_rows)
+        if not examples.row_weights[rows].any():
+            raise ValueError(f"row_weights must not be 0 on all {name} rows, but are on all {len(rows)}")
+
+
 class _Bench:
     """What one training thread works with: buffers, so that steps allocate nothing, and the minibatch orders."""
 
     def __init__(self, fit: Fit, examples: Examples) -> None:
+        _check_examples(fit.stack.layer_sizes, examples)
         self.examples = examples
         self.sizes = np.array(fit.stack.layer_sizes)
-        sizes, n_weights = fit.stack.layer_sizes, fit.stack.weights.shape[1]
-        height = min(fit.recipes[0].batch_size, len(examples.train))
+        sizes, n_weights, recipe = fit.stack.layer_sizes, fit.stack.weights.shape[1], fit.recipes[0]
+        activation, loss, update = ACTIVATIONS[fit.stack.activation], LOSSES[recipe.loss], UPDATES[recipe.update]
+        self.codes = activation.code, loss.code, update.code
+        height = min(recipe.batch_size, len(examples.train))
         widest = max(sizes[1:])
         self.scratch = np.empty(height * (sum(sizes) + sizes[-1] + 1 + 2 * widest), dtype=np.float32)
         self.words = np.empty(-(-height * widest // 8), dtype=np.uint64)
@@ -197,6 +230,8 @@ class _Bench:
         self.valid_rows = padded(examples.valid)
         self.valid_targets = examples.targets[examples.valid]
         self.valid_weights = examples.row_weights[examples.valid]
+        train_chance = loss.at_chance(examples.targets[examples.train], examples.row_weights[examples.train])
+        self.worst_loss = EXPLODED * max(train_chance, loss.at_chance(self.valid_targets, self.valid_weights), 1e-3)
         self.chunk = np.empty(CHUNK_HEIGHT * sum(sizes), dtype=np.float32)
         self.outputs = np.empty((len(examples.valid), sizes[-1]), dtype=np.float32)
         self._orders: tuple[range, NDArray[np.int64]] = range(0), np.empty((0, len(examples.train)), dtype=np.int64)
@@ -241,19 +276,17 @@ def _train_block(
     updates = np.arange(block.start * n_steps, block.stop * n_steps)
     rates = SCHEDULES[recipe.schedule](updates / (horizon * n_steps), recipe.learning_rate_init)
     averaging = ema_step(recipe.ema_decay, updates)
-    loss = LOSSES[recipe.loss]
-    worst_loss = EXPLODED * max(loss.at_chance(examples.targets[examples.train]), 1e-3)
     operations = training_operations(fit.stack.layer_sizes) * len(examples.train) / n_steps
     for piece in _pieces(len(updates), operations):
         if should_stop():
             return None
         bad_epoch = train_steps(
             examples.inputs, examples.targets, examples.row_weights, bench.orders(block),
-            piece.start, piece.stop, n_steps, bench.sizes, loss.code,
+            piece.start, piece.stop, n_steps, bench.sizes, *bench.codes,
             fit.stack.weights[0], bench.gradient, fit.first[0], fit.second[0], fit.average[0], bench.previous,
             rates, averaging, recipe.weight_decay, recipe.beta_1, recipe.beta_2, recipe.epsilon,
             dropout_threshold(recipe.dropout), fit.seeds[0], int(updates[0]),
-            bench.valid_rows, bench.valid_targets, bench.valid_weights, worst_loss, bench.running, history,
+            bench.valid_rows, bench.valid_targets, bench.valid_weights, bench.worst_loss, bench.running, history,
             bench.scratch, bench.chunk, bench.outputs, bench.words,
         )  # fmt: skip
         if bad_epoch >= 0:
@@ -282,15 +315,20 @@ def _pieces(n_steps: int, operations: float) -> Iterator[range]:
 
 
 def validation_loss(fit: Fit, examples: Examples) -> NDArray[np.float64]:
-    """The models' mean losses on the validation rows, of their averaged weights, (n_models,)."""
-    bench, code = _Bench(fit, examples), LOSSES[fit.recipes[0].loss].code
+    """The models' mean losses on the validation rows, of their averaged weights, (n_models,).
+
+    Raises ValueError as `advance` does.
+    """
+    bench = _Bench(fit, examples)
+    activation, loss, _ = bench.codes
     with one_blas_thread():
         losses = [
             mean_loss(
                 examples.inputs,
                 bench.valid_rows,
                 bench.sizes,
-                code,
+                activation,
+                loss,
                 weights,
                 bench.valid_targets,
                 bench.valid_weights,

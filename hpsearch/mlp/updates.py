@@ -1,4 +1,10 @@
-"""Update rules: one pass over a model's weights, its gradient and moments, and the moving average of its weights."""
+"""Update rules: one pass over a model's weights, its gradient and moments, and the moving average of its weights.
+
+Compiled code knows an update rule by its code, and calls it by `update_weights`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,6 +12,12 @@ from numpy.typing import NDArray
 from hpsearch.mlp.kernels import compiled
 
 Array = NDArray[np.float32]
+
+ARGUMENTS = (
+    "float32[::1], float32[::1], float32[::1], float32[::1], float32[::1],"
+    " float64, float64, float64, float64, float64, int64, float64"
+)
+"""Argument types of all kernels."""
 
 
 def ema_step(decay: float, n_updates: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -30,10 +42,7 @@ def adamw_naive(
     return weights, first, second, average + step * (weights - average)
 
 
-@compiled(
-    "void(float32[::1], float32[::1], float32[::1], float32[::1], float32[::1],"
-    " float64, float64, float64, float64, float64, int64, float64)"
-)
+@compiled(f"void({ARGUMENTS})")
 def adamw(
     weights: Array, gradient: Array, first: Array, second: Array, average: Array,
     learning_rate: float, weight_decay: float, beta_1: float, beta_2: float, epsilon: float,
@@ -61,4 +70,30 @@ def adamw(
         average[i] += towards * (w - average[i])
 
 
-UPDATES = {"adamw": adamw}
+@dataclass(frozen=True)
+class Update:
+    """An update rule by name: its code, its kernel, whose arguments are those of AdamW, and the naive twin."""
+
+    code: int
+    kernel: Callable[..., None]
+    naive: Callable[..., tuple[Array, Array, Array, Array]]
+
+
+ADAMW = 0
+UPDATES = {"adamw": Update(ADAMW, adamw, adamw_naive)}
+
+
+@compiled(f"void(int64, {ARGUMENTS})")
+def update_weights(
+    code: int, weights: Array, gradient: Array, first: Array, second: Array, average: Array,
+    learning_rate: float, weight_decay: float, beta_1: float, beta_2: float, epsilon: float,
+    n_updates: int, step: float,
+) -> None:  # fmt: skip
+    """The kernel of the update rule with this `code`; see `UPDATES`."""
+    if code == ADAMW:
+        adamw(
+            weights, gradient, first, second, average, learning_rate, weight_decay, beta_1, beta_2, epsilon,
+            n_updates, step,
+        )  # fmt: skip
+    else:
+        raise ValueError("no update rule has this code")

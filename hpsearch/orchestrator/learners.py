@@ -88,23 +88,28 @@ class Learner(Protocol[F]):
 
 @dataclass(frozen=True)
 class Network:
-    """One trained network: the predictor of the MLP engine. `weights` (n_weights,) float32."""
+    """One trained network, a stack of one, and its loss: the predictor of the MLP engine."""
 
-    layer_sizes: tuple[int, ...]
+    stack: Stack
     loss: str
-    weights: NDArray[np.float32]
+
+    @property
+    def layer_sizes(self) -> tuple[int, ...]:
+        return self.stack.layer_sizes
 
     def predict(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        stack = Stack(self.layer_sizes, self.weights[np.newaxis])
-        (outputs,) = predict(stack, self.loss, inputs, np.arange(len(inputs)))
+        (outputs,) = predict(self.stack, self.loss, inputs, np.arange(len(inputs)))
         return np.asarray(outputs)
 
     def save(self) -> tuple[Tensors, Meta]:
-        return {"weights": self.weights}, {"layer_sizes": list(self.layer_sizes), "loss": self.loss}
+        stack = self.stack
+        meta = {"layer_sizes": list(stack.layer_sizes), "activation": stack.activation, "loss": self.loss}
+        return {"weights": stack.weights[0]}, meta
 
     @classmethod
     def load(cls, tensors: Tensors, meta: Meta) -> "Network":
-        return cls(tuple(meta["layer_sizes"]), meta["loss"], tensors["weights"])
+        stack = Stack(tuple(meta["layer_sizes"]), meta["activation"], tensors["weights"][np.newaxis])
+        return cls(stack, meta["loss"])
 
 
 @dataclass(frozen=True)
@@ -192,7 +197,7 @@ class MLPLearner:
         return train.Fit(
             recipes=(Recipe(**recipe),),
             seeds=np.array([meta["seed"]], dtype=np.uint64),
-            stack=Stack(tuple(meta["layer_sizes"]), tensors["weights"][np.newaxis]),
+            stack=Stack(tuple(meta["layer_sizes"]), recipe["activation"], tensors["weights"][np.newaxis]),
             first=tensors["first"][np.newaxis],
             second=tensors["second"][np.newaxis],
             average=tensors["average"][np.newaxis],
@@ -202,8 +207,7 @@ class MLPLearner:
         )
 
     def predictor(self, fit: train.Fit, weights: str) -> Network:
-        stack = fit.average_stack if weights == "ema" else fit.stack
-        return Network(stack.layer_sizes, self.loss, stack.weights[0])
+        return Network(fit.average_stack if weights == "ema" else fit.stack, self.loss)
 
 
 SIZES: tuple[tuple[float, int, tuple[tuple[int, ...], ...]], ...] = (

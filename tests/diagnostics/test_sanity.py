@@ -19,6 +19,30 @@ def test_untrained_networks_start_at_chance(name):
         assert table["chance_loss"].to_numpy() == pytest.approx(np.log(problem.examples.targets.shape[1]))
 
 
+def test_row_weights_count_for_both_losses():
+    """A row a hundred times as large as the others: nearly nothing with a small weight, nearly all with its own."""
+    problem = PROBLEMS["product"]
+    targets, row_weights = problem.examples.targets.copy(), problem.examples.row_weights.copy()
+    outlier = problem.examples.valid[3]
+    targets[outlier] *= 100
+    for weight in (1e-6, 1.0, 50.0):
+        row_weights[outlier] = weight
+        examples = replace(problem.examples, targets=targets, row_weights=row_weights)
+        table = loss_at_chance([Recipe(hidden_layer_sizes=(32,), loss=problem.loss)], examples)
+        assert table["verdict"].tolist() == ["as it should be"]
+
+
+def test_rows_without_weight_are_not_looked_at():
+    """Here they would be all that are looked at, being the first."""
+    problem = PROBLEMS["product"]
+    examples = replace(problem.examples, valid=np.tile(problem.examples.valid, 10))
+    row_weights = examples.row_weights.copy()
+    row_weights[examples.valid[:140]] = 0
+    examples = replace(examples, row_weights=row_weights, valid=np.sort(examples.valid))
+    table = loss_at_chance([Recipe(hidden_layer_sizes=(32,), loss=problem.loss)], examples)
+    assert table["verdict"].tolist() == ["as it should be"]
+
+
 def test_badly_scaled_inputs_are_noticed():
     problem = PROBLEMS["sectors"]
     wild = replace(problem.examples, inputs=problem.examples.inputs * 1000)

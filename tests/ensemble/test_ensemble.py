@@ -30,8 +30,8 @@ def ensemble_for(y) -> Ensemble:
     networks = []
     for seed, hidden in enumerate([(8,), (8,), (5, 4)]):
         sizes = (dataset.n_inputs, *hidden, dataset.n_outputs)
-        stack = initial_stack(sizes, ["he_normal"], np.array([seed], dtype=np.uint64))
-        networks.append(Network(sizes, loss, stack.weights[0]))
+        stack = initial_stack(sizes, "relu", ["he_normal"], np.array([seed], dtype=np.uint64))
+        networks.append(Network(stack, loss))
     votes = np.array([0.5, 0.25, 0.25])
     return Ensemble("top_models", dataset.encoding, dataset.target, tuple(networks), votes, {"honest_score": -0.5})
 

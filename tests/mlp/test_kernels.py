@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import threading
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hpsearch.mlp
-from hpsearch.mlp.activations import relu_backward, relu_backward_naive, relu_forward, relu_forward_naive
+from hpsearch.mlp.activations import ACTIVATIONS, activate, activate_backward
 from hpsearch.mlp.kernels import one_blas_thread
 from hpsearch.mlp.layers import (
     column_sums,
@@ -25,7 +26,7 @@ from hpsearch.mlp.layers import (
 )
 from hpsearch.mlp.losses import LOSSES, loss_and_gradient, softmax_naive
 from hpsearch.mlp.steps import update_ratio, update_ratio_naive
-from hpsearch.mlp.updates import adamw, adamw_naive
+from hpsearch.mlp.updates import UPDATES, update_weights
 
 SHAPES = st.tuples(st.integers(1, 40), st.integers(1, 70))
 SEEDS = st.integers(0, 2**32 - 1)
@@ -35,23 +36,48 @@ def normals(seed: int, *shape: int) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
-@given(SHAPES, SEEDS, st.integers(0, 255))
-def test_relu_equals_its_naive_twin(shape, seed, threshold):
+@pytest.mark.parametrize("table", [ACTIVATIONS, LOSSES, UPDATES])
+def test_codes_are_unique(table):
+    assert len({entry.code for entry in table.values()}) == len(table)
+
+
+def test_an_unknown_code_is_an_error():
+    layer, numbers = normals(0, 3, 4), np.zeros(4, np.float32)
+    with pytest.raises(ValueError, match="no activation"):
+        activate(-1, layer, numbers, np.empty(0, np.uint8), 0, np.float32(1))
+    with pytest.raises(ValueError, match="no activation"):
+        activate_backward(-1, layer, layer, np.float32(1))
+    with pytest.raises(ValueError, match="no loss"):
+        loss_and_gradient(-1, layer, numbers, layer, np.ones(3, np.float32))
+    with pytest.raises(ValueError, match="no update rule"):
+        update_weights(-1, *[numbers] * 5, 0.1, 0.0, 0.9, 0.999, 1e-8, 1, 0.1)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@given(shape=SHAPES, seed=SEEDS, threshold=st.integers(0, 255))
+def test_an_activation_equals_its_naive_twin(name, shape, seed, threshold):
+    activation = ACTIVATIONS[name]
     layer, bias, deltas = normals(seed, *shape), normals(seed + 1, shape[1]), normals(seed + 2, *shape)
     noise = np.random.default_rng(seed).integers(0, 256, layer.size + 3).astype(np.uint8)
     scale = np.float32(256 / (256 - threshold))
-    expected = relu_forward_naive(layer, bias, noise, threshold, scale)
-    expected_deltas = relu_backward_naive(deltas, expected, scale)
-    relu_forward(layer, bias, noise, threshold, scale)
-    relu_backward(deltas, layer, scale)
+    expected = activation.forward_naive(layer, bias, noise, threshold, scale)
+    expected_deltas = activation.backward_naive(deltas, expected, scale)
+    through_code, deltas_through_code = layer.copy(), deltas.copy()
+    activation.forward(layer, bias, noise, threshold, scale)
+    activation.backward(deltas, layer, scale)
     np.testing.assert_allclose(layer, expected, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(deltas, expected_deltas, rtol=1e-5, atol=1e-6)
+    activate(activation.code, through_code, bias, noise, threshold, scale)
+    activate_backward(activation.code, deltas_through_code, through_code, scale)
+    np.testing.assert_array_equal(through_code, layer)
+    np.testing.assert_array_equal(deltas_through_code, deltas)
 
 
+@pytest.mark.parametrize("name", ACTIVATIONS)
 @pytest.mark.parametrize("threshold", [0, 50])
-def test_relu_lets_nan_through(threshold):
+def test_an_activation_lets_nan_through(name, threshold):
     layer = np.full((2, 3), np.nan, dtype=np.float32)
-    relu_forward(layer, np.zeros(3, np.float32), np.full(6, 255, np.uint8), threshold, np.float32(1))
+    ACTIVATIONS[name].forward(layer, np.zeros(3, np.float32), np.full(6, 255, np.uint8), threshold, np.float32(1))
     assert np.isnan(layer).all()
 
 
@@ -72,6 +98,15 @@ def test_a_loss_equals_its_naive_twin(name, shape, seed):
 
 
 @pytest.mark.parametrize("name", LOSSES)
+@given(shape=st.tuples(st.integers(1, 30), st.integers(1, 12)), seed=SEEDS)
+def test_the_loss_at_chance_is_that_of_a_last_layer_of_zeros(name, shape, seed):
+    loss = LOSSES[name]
+    targets, row_weights = softmax_naive(normals(seed, *shape)), np.abs(normals(seed + 1, shape[0])) + np.float32(1e-3)
+    total, _ = loss.naive(np.zeros(shape, np.float32), np.zeros(shape[1], np.float32), targets, row_weights)
+    assert loss.at_chance(targets, row_weights) == pytest.approx(total / row_weights.sum(), rel=1e-4, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", LOSSES)
 def test_a_loss_gradient_is_the_derivative_of_the_mean_loss(name):
     loss = LOSSES[name]
     layer, bias = normals(0, 6, 4).astype(np.float64), np.zeros(4)
@@ -86,13 +121,20 @@ def test_a_loss_gradient_is_the_derivative_of_the_mean_loss(name):
         assert difference / (2 * step) / len(layer) == pytest.approx(gradient[i, j], rel=1e-5, abs=1e-8)
 
 
-@given(st.integers(1, 200), SEEDS, st.integers(1, 5000), st.floats(0, 1), st.floats(1e-5, 1e-1))
-def test_adamw_equals_its_naive_twin(n, seed, n_updates, decay, rate):
+@pytest.mark.parametrize("name", UPDATES)
+@given(
+    n=st.integers(1, 200), seed=SEEDS, n_updates=st.integers(1, 5000), decay=st.floats(0, 1), rate=st.floats(1e-5, 1e-1)
+)
+def test_an_update_rule_equals_its_naive_twin(name, n, seed, n_updates, decay, rate):
     weights, gradient, first, average = (normals(seed + i, n) for i in range(4))
     second = np.square(normals(seed + 5, n))
     numbers = (rate, decay, 0.9, 0.999, 1e-8, n_updates, 0.01)
-    expected = adamw_naive(weights, gradient, first, second, average, *numbers)
-    adamw(weights, gradient, first, second, average, *numbers)
+    expected = UPDATES[name].naive(weights, gradient, first, second, average, *numbers)
+    through_code = [array.copy() for array in (weights, gradient, first, second, average)]
+    UPDATES[name].kernel(weights, gradient, first, second, average, *numbers)
+    update_weights(UPDATES[name].code, *through_code, *numbers)
+    for got, wanted in zip(through_code, (weights, gradient, first, second, average), strict=True):
+        np.testing.assert_array_equal(got, wanted)
     for got, wanted in zip((weights, first, second, average), expected, strict=True):
         np.testing.assert_allclose(got, wanted, rtol=2e-4, atol=1e-5 * max(1, np.abs(wanted).max()))
 
@@ -170,18 +212,32 @@ def test_one_blas_thread_lasts_until_the_last_one_leaves():
     assert blas_threads() == before
 
 
-SHOW = "from hpsearch.mlp import kernels, updates; print(kernels.CACHE_FOLDER); print(len(kernels.__file__))"
+SHOW = """
+import sys
+from hpsearch.mlp.cache import CACHE_FOLDER, compiles_now
+before = compiles_now()
+assert "numba" not in sys.modules
+from hpsearch.mlp import updates
+assert compiles_now() == before
+print(CACHE_FOLDER, "compiles" if before else "loads", sep="\\n")
+"""
 
 
-def run_installed(folder: Path, **environment: str) -> str:
-    """Import the engine from a copy of the package at `folder`, as another user would have it."""
+NOWHERE = "/proc/1/no-such-folder"
+
+
+def run_installed(folder: Path, **environment: str) -> list[str]:
+    """Import the engine from a copy of the package at `folder`, as another user would have it.
+
+    Returns its cache folder, and whether it "compiles" or "loads" its machine code, as it said before.
+    """
     clean = {name: value for name, value in os.environ.items() if name not in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME")}
     command = [sys.executable, "-c", SHOW]
     done = subprocess.run(
         command, env=clean | {"PYTHONPATH": str(folder)} | environment, capture_output=True, text=True, cwd=folder
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()[0]
+    return done.stdout.splitlines()
 
 
 @pytest.fixture(scope="module")
@@ -194,9 +250,16 @@ def installed(tmp_path_factory):
 
 
 def test_machine_code_is_kept_beside_the_installed_package(installed):
-    cache = Path(run_installed(installed))
-    assert cache.is_relative_to(installed)
-    assert list(cache.rglob("*.nbi"))
+    shown, how = run_installed(installed)
+    assert Path(shown).is_relative_to(installed)
+    assert list(Path(shown).rglob("*.nbi"))
+    assert how == "compiles"
+    assert run_installed(installed) == [shown, "loads"]
+
+
+def test_the_users_folder_for_machine_code_wins(installed, tmp_path):
+    shown, how = run_installed(installed, NUMBA_CACHE_DIR=str(tmp_path))
+    assert Path(shown).parent == tmp_path and how == "compiles"
 
 
 def test_machine_code_is_kept_elsewhere_when_the_package_folder_cannot_be_written(installed, tmp_path):
@@ -204,23 +267,32 @@ def test_machine_code_is_kept_elsewhere_when_the_package_folder_cannot_be_writte
     shutil.rmtree(package / "__pycache__", ignore_errors=True)
     (package / "__pycache__").write_text("a file where the folder would be: not writable, not even for root")
     try:
-        cache = Path(run_installed(installed, XDG_CACHE_HOME=str(tmp_path), PYTHONDONTWRITEBYTECODE="1"))
-        assert cache.is_relative_to(tmp_path)
-        assert list(cache.rglob("*.nbi"))
+        shown, _ = run_installed(installed, XDG_CACHE_HOME=str(tmp_path), PYTHONDONTWRITEBYTECODE="1")
+        assert Path(shown).is_relative_to(tmp_path)
+        assert list(Path(shown).rglob("*.nbi"))
     finally:
         (package / "__pycache__").unlink()
 
 
-def test_kernels_work_where_no_folder_is_writable(installed):
+@pytest.fixture
+def unwritable(installed):
+    """The environment in which neither the package's folder nor the user's cache folder can be written."""
     package = installed / "hpsearch" / "mlp"
     shutil.rmtree(package / "__pycache__", ignore_errors=True)
     (package / "__pycache__").write_text("not a folder")
-    nowhere = "/proc/1/no-such-folder"
-    try:
-        shown = run_installed(
-            installed, XDG_CACHE_HOME=nowhere, HOME=nowhere, TMPDIR=nowhere, NUMBA_CACHE_DIR=nowhere,
-            PYTHONDONTWRITEBYTECODE="1",
-        )  # fmt: skip
-        assert shown == "None" or Path(shown).is_relative_to("/tmp") or Path(shown).is_relative_to("/var/tmp")
-    finally:
-        (package / "__pycache__").unlink()
+    yield dict.fromkeys(["XDG_CACHE_HOME", "HOME"], NOWHERE) | {"PYTHONDONTWRITEBYTECODE": "1"}
+    (package / "__pycache__").unlink()
+
+
+def test_in_a_temporary_folder_nobody_owns_what_is_above_ours(installed, unwritable, tmp_path):
+    shown, _ = run_installed(installed, **unwritable, TMPDIR=str(tmp_path))
+    assert Path(shown).parent == tmp_path
+    assert stat.S_IMODE(Path(shown).stat().st_mode) == 0o700
+
+
+def test_kernels_work_where_no_folder_is_writable(installed, unwritable):
+    shown, how = run_installed(installed, **unwritable, TMPDIR=NOWHERE, NUMBA_CACHE_DIR=NOWHERE)
+    if shown == "None":
+        assert how == "compiles"
+    else:
+        assert Path(shown).parent in (Path("/tmp"), Path("/var/tmp"))

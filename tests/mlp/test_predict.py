@@ -2,13 +2,14 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from hpsearch.mlp.activations import ACTIVATIONS
 from hpsearch.mlp.initialisers import initial_stack
 from hpsearch.mlp.predict import CHUNK_HEIGHT, last_layers, last_layers_naive, predict
 
 
-@pytest.fixture
-def stack():
-    return initial_stack((7, 20, 11, 3), ["he_normal"] * 4, np.arange(4, dtype=np.uint64))
+@pytest.fixture(params=ACTIVATIONS)
+def stack(request):
+    return initial_stack((7, 20, 11, 3), request.param, ["he_normal"] * 4, np.arange(4, dtype=np.uint64))
 
 
 @pytest.fixture
@@ -30,6 +31,20 @@ def test_a_row_is_predicted_alike_in_any_company(stack, inputs):
 
 def test_no_rows_give_no_predictions(stack, inputs):
     assert last_layers(stack, inputs, np.arange(0)).shape == (4, 0, 3)
+
+
+@pytest.mark.parametrize("shape", [(700, 6), (700, 8), (700,)])
+def test_inputs_of_another_width_are_refused(stack, shape):
+    inputs = np.zeros(shape, np.float32)
+    for use in (last_layers, lambda *arguments: predict(stack, "squared_error", *arguments[1:])):
+        with pytest.raises(ValueError, match=r"inputs must have the shape \(n_rows, 7\)"):
+            use(stack, inputs, np.arange(9))
+
+
+@pytest.mark.parametrize("rows", [[0, 700], [-1, 3]])
+def test_rows_that_the_inputs_do_not_have_are_refused(stack, inputs, rows):
+    with pytest.raises(ValueError, match="rows must hold row numbers from 0 to 699"):
+        last_layers(stack, inputs, np.array(rows))
 
 
 def test_the_inputs_are_never_written_to(stack, inputs):

@@ -25,15 +25,15 @@ def test_the_average_first_copies_then_slows_to_its_decay():
 @pytest.mark.parametrize("name", INITIALISERS)
 def test_initial_weights_depend_on_the_seed_alone(name):
     sizes = (30, 200, 100, 5)
-    stack = initial_stack(sizes, [name] * 2, np.array([3, 9], dtype=np.uint64))
-    alone = initial_stack(sizes, [name], np.array([9], dtype=np.uint64))
+    stack = initial_stack(sizes, "relu", [name] * 2, np.array([3, 9], dtype=np.uint64))
+    alone = initial_stack(sizes, "relu", [name], np.array([9], dtype=np.uint64))
     np.testing.assert_array_equal(stack.weights[1], alone.weights[0])
     assert not np.array_equal(stack.weights[0], stack.weights[1])
     assert all((bias == 0).all() for bias in stack.biases())
 
 
 def test_he_normal_has_its_deviation():
-    stack = initial_stack((100, 400, 10), ["he_normal"], np.array([1], dtype=np.uint64))
+    stack = initial_stack((100, 400, 10), "relu", ["he_normal"], np.array([1], dtype=np.uint64))
     hidden, output = stack.matrices()
     assert hidden.std() == pytest.approx(np.sqrt(2 / 100), rel=0.02)
     assert output.std() == pytest.approx(OUTPUT_SCALE * np.sqrt(2 / 400), rel=0.05)

@@ -7,11 +7,13 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from hpsearch.mlp import train
+from hpsearch.mlp.activations import ACTIVATIONS
 from hpsearch.mlp.layers import dropout_threshold
+from hpsearch.mlp.losses import LOSSES
 from hpsearch.mlp.recipe import Recipe
 from hpsearch.mlp.stack import Stack, n_weights
 from hpsearch.mlp.steps import step_naive
-from hpsearch.mlp.updates import ema_step
+from hpsearch.mlp.updates import UPDATES, ema_step
 from tests.problems import PROBLEMS
 
 
@@ -21,7 +23,7 @@ def recipe(loss="softmax_cross_entropy", **choices) -> Recipe:
 
 def naive_epoch(fit: train.Fit, examples: train.Examples, epoch: int, horizon: int) -> tuple[np.ndarray, ...]:
     """One model's epoch in plain NumPy: its weights, moments and average after it."""
-    recipe, sizes = fit.recipes[0], fit.stack.layer_sizes
+    recipe = fit.recipes[0]
     state = fit.stack.weights[0], fit.first[0], fit.second[0], fit.average[0]
     order = train.epoch_order(examples, epoch)
     n_steps = train.steps_per_epoch(len(order), recipe.batch_size)
@@ -32,9 +34,9 @@ def naive_epoch(fit: train.Fit, examples: train.Examples, epoch: int, horizon: i
         rows = order[step * len(order) // n_steps : (step + 1) * len(order) // n_steps]
         state = step_naive(
             examples.inputs[rows], examples.targets[rows], examples.row_weights[rows], recipe.loss,
-            Stack(sizes, state[0][np.newaxis]), *state[1:], rates[step], averaging[step], recipe.weight_decay,
-            recipe.beta_1, recipe.beta_2, recipe.epsilon, dropout_threshold(recipe.dropout), int(fit.seeds[0]),
-            int(n_updates),
+            recipe.update, replace(fit.stack, weights=state[0][np.newaxis]), *state[1:], rates[step],
+            averaging[step], recipe.weight_decay, recipe.beta_1, recipe.beta_2, recipe.epsilon,
+            dropout_threshold(recipe.dropout), int(fit.seeds[0]), int(n_updates),
         )  # fmt: skip
     return state
 
@@ -42,10 +44,16 @@ def naive_epoch(fit: train.Fit, examples: train.Examples, epoch: int, horizon: i
 @pytest.mark.parametrize("name", PROBLEMS)
 @pytest.mark.parametrize("hidden", [(), (9,), (16, 12), (8, 8, 8)])
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
-def test_an_epoch_equals_its_naive_twin(name, hidden, dropout):
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("update", UPDATES)
+def test_an_epoch_equals_its_naive_twin(name, hidden, dropout, activation, update):
     problem = PROBLEMS[name]
-    examples = replace(problem.examples, row_weights=np.random.default_rng(3).uniform(0.5, 1.5, 700).astype(np.float32))
-    choices = recipe(problem.loss, hidden_layer_sizes=hidden, dropout=dropout, weight_decay=0.1, schedule="cosine")
+    row_weights = np.random.default_rng(3).uniform(0.5, 1.5, len(problem.examples.inputs)).astype(np.float32)
+    examples = replace(problem.examples, row_weights=row_weights)
+    choices = recipe(
+        problem.loss, hidden_layer_sizes=hidden, dropout=dropout, weight_decay=0.1, schedule="cosine",
+        activation=activation, update=update,
+    )  # fmt: skip
     fit = train.start([choices], [11], examples.inputs.shape[1], examples.targets.shape[1])
     fit = train.advance(fit, examples, 1, horizon=4)
     expected = naive_epoch(fit, examples, 1, horizon=4)
@@ -58,9 +66,14 @@ def test_an_epoch_equals_its_naive_twin(name, hidden, dropout):
 
 @pytest.mark.parametrize("name", PROBLEMS)
 @pytest.mark.parametrize("schedule", train.SCHEDULES)
-def test_every_problem_is_learned(name, schedule):
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("update", UPDATES)
+def test_every_problem_is_learned(name, schedule, activation, update):
     problem = PROBLEMS[name]
-    choices = recipe(problem.loss, hidden_layer_sizes=(32, 32), learning_rate_init=1e-2, schedule=schedule)
+    choices = recipe(
+        problem.loss, hidden_layer_sizes=(32, 32), learning_rate_init=1e-2, schedule=schedule, activation=activation,
+        update=update,
+    )  # fmt: skip
     fit = train.start([choices] * 3, [0, 1, 2], problem.examples.inputs.shape[1], problem.examples.targets.shape[1])
     trained = train.advance(fit, problem.examples, 60, horizon=60)
     assert (train.validation_loss(trained, problem.examples) < problem.reachable).all()
@@ -68,6 +81,24 @@ def test_every_problem_is_learned(name, schedule):
     assert (train_loss[:, -1] < train_loss[:, 0]).all()
     assert (valid_loss[:, -1] < problem.reachable).all()
     assert ((0 < update_ratio) & (update_ratio < 1)).all()
+
+
+def test_every_loss_has_a_problem():
+    assert {problem.loss for problem in PROBLEMS.values()} == set(LOSSES)
+
+
+@pytest.mark.parametrize(
+    ("table", "name"), [(ACTIVATIONS, "relu"), (LOSSES, "softmax_cross_entropy"), (UPDATES, "adamw")]
+)
+def test_what_trains_is_what_the_table_names(table, name, monkeypatch):
+    """With a code that no kernel has, the compiled steps fail: nothing is wired past the tables."""
+    monkeypatch.setitem(table, name, replace(table[name], code=-1))
+    fit = train.start([recipe()], [1], 2, 5)
+    with pytest.raises(ValueError, match="has this code"):
+        train.advance(fit, PROBLEMS["sectors"].examples, 1, 9)
+    if table is not UPDATES:
+        with pytest.raises(ValueError, match="has this code"):
+            train.validation_loss(fit, PROBLEMS["sectors"].examples)
 
 
 def assert_equal_models(left: train.Fit, right: train.Fit) -> None:
@@ -145,6 +176,18 @@ def test_one_huge_step_is_noticed_on_the_validation_rows():
     assert trained.outcomes[0].name == "diverged"
 
 
+@pytest.mark.parametrize("part", ["train", "valid"])
+def test_a_heavy_tail_is_no_divergence(part):
+    """One target of 1e4 deviations: the loss there is far beyond the loss at chance of the other rows."""
+    examples = PROBLEMS["product"].examples
+    targets = examples.targets.copy()
+    targets[getattr(examples, part)[0]] = 1e4
+    examples = replace(examples, targets=targets)
+    trained = train.advance(train.start([recipe("squared_error")], [1], 2, 1), examples, 3, 9)
+    assert trained.outcomes == (None,) and trained.epochs == 3
+    assert trained.history[0, -1, 1 if part == "valid" else 0] > 1e5
+
+
 def test_a_stop_leaves_models_as_they_were(cohort, monkeypatch):
     monkeypatch.setattr(train, "PIECE_OPERATIONS", 3e5)
     examples = PROBLEMS["sectors"].examples
@@ -185,8 +228,37 @@ def test_stacks_and_fits_refuse_what_does_not_fit():
     with pytest.raises(ValueError, match="concatenated"):
         train.concatenate([train.start([recipe()], [1], 2, 5), train.start([recipe(batch_size=9)], [1], 2, 5)])
     with pytest.raises(ValueError, match="weights must have the shape"):
-        Stack((2, 3), np.zeros((1, 8), np.float32))
+        Stack((2, 3), "relu", np.zeros((1, 8), np.float32))
+    with pytest.raises(ValueError, match="activation must be one of relu, but got 'tan'"):
+        Stack((2, 3), "tan", np.zeros((1, 9), np.float32))
     assert n_weights((2, 3)) == 9
+
+
+@pytest.mark.parametrize("use", [lambda fit, examples: train.advance(fit, examples, 1, 9), train.validation_loss])
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"inputs": np.zeros((700, 3), np.float32)}, r"inputs must have the shape \(n_rows, 2\) .* got \(700, 3\)"),
+        ({"inputs": np.zeros((700, 1), np.float32)}, r"inputs must have the shape \(n_rows, 2\) .* got \(700, 1\)"),
+        ({"inputs": np.zeros((699, 2), np.float32)}, r"targets must have the shape \(699, 5\) .* got \(700, 5\)"),
+        ({"targets": np.zeros((700, 4), np.float32)}, r"targets must have the shape \(700, 5\) .* got \(700, 4\)"),
+        ({"row_weights": np.ones(9, np.float32)}, r"row_weights must have the shape \(700,\) .* got \(9,\)"),
+        ({"row_weights": np.zeros(700, np.float32)}, "row_weights must not be 0 on all train rows"),
+        ({"valid": np.array([], np.int64)}, "row_weights must not be 0 on all valid rows, but are on all 0"),
+        ({"train": np.array([3, 700])}, "train must hold row numbers from 0 to 699, but got 3 to 700"),
+        ({"valid": np.array([3, -1])}, "valid must hold row numbers from 0 to 699, but got -1 to 3"),
+    ],
+)
+def test_examples_that_do_not_fit_are_refused(use, changed, message):
+    examples = replace(PROBLEMS["sectors"].examples, **changed)
+    with pytest.raises(ValueError, match=message):
+        use(train.start([recipe()], [1], 2, 5), examples)
+
+
+def test_moments_of_another_size_are_refused():
+    fit = train.start([recipe()], [1], 2, 5)
+    with pytest.raises(ValueError, match="second must have the shape of the weights"):
+        replace(fit, second=fit.second[:, :-1])
 
 
 def test_how_the_work_is_cut_changes_no_bit(cohort, monkeypatch):

@@ -38,12 +38,26 @@ def test_a_saved_model_comes_back_bit_by_bit(learner, dataset, fit):
         assert_array_equal(further.stack.weights, wanted_further.stack.weights)
 
 
+@pytest.mark.parametrize("name", ["weights", "first", "second", "average"])
+def test_a_saved_model_of_another_size_is_refused(learner, fit, name):
+    tensors, meta = learner.save(learner.take(fit, [0]))
+    with pytest.raises(ValueError, match=f"{name} must have the shape"):
+        learner.load(tensors | {name: tensors[name][:-1]}, meta)
+
+
+def test_a_saved_network_of_another_size_is_refused(learner, fit):
+    tensors, meta = learner.predictor(learner.take(fit, [0]), "raw").save()
+    with pytest.raises(ValueError, match="weights must have the shape"):
+        Network.load({"weights": tensors["weights"][:-1]}, meta)
+
+
 @pytest.mark.parametrize("weights", WEIGHTS)
 def test_a_predictor_predicts_what_the_fit_does_also_after_saving(learner, dataset, fit, weights):
     network = learner.predictor(learner.take(fit, [1]), weights)
     wanted = learner.predict(fit, dataset, np.arange(200), weights)[1]
     assert_array_equal(network.predict(dataset.inputs), wanted)
     assert_array_equal(Network.load(*network.save()).predict(dataset.inputs), wanted)
+    assert network.save()[1]["activation"] == "relu"
     assert wanted.sum(axis=1) == pytest.approx(1)
 
 

@@ -1,0 +1,61 @@
+"""Where the kernels' machine code is kept, and whether there is any yet.
+
+It is cached beside the package, else in the user's cache folder, else in a private temporary folder, else not at all.
+The folder carries a hash of the engine's sources, because numba checks only the file a kernel is written in, not those
+of the kernels it calls. numba itself is not imported here: one may ask before the engine is, which takes its time.
+"""
+
+import hashlib
+import os
+import tempfile
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+
+
+def _source_hash() -> str:
+    digest = hashlib.sha256(version("numba").encode())
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _is_private_and_writable(folder: Path) -> bool:
+    """Can we write here, and nobody else? Machine code is loaded from it, so a shared folder will not do."""
+    with suppress(OSError):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = folder.stat()
+        if status.st_uid == os.getuid() and not status.st_mode & 0o002:
+            tempfile.TemporaryFile(dir=folder).close()
+            return True
+    return False
+
+
+def cache_folder() -> Path | None:
+    """The folder for this version's machine code, or None where no folder is writable.
+
+    `NUMBA_CACHE_DIR` wins, if it is set; then the package's own `__pycache__`, `$XDG_CACHE_HOME` or `~/.cache`,
+    and the temporary folder are tried in this order.
+    """
+    name = f"hpsearch-kernels-{_source_hash()}"
+    user_cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    candidates = [Path(__file__).parent / "__pycache__" / name, Path(user_cache) / "hpsearch" / name]
+    if users_folder := os.environ.get("NUMBA_CACHE_DIR"):
+        candidates.insert(0, Path(users_folder) / name)
+    with suppress(FileNotFoundError):
+        # one level only: a folder between could be made by somebody else, who could then exchange ours
+        candidates.append(Path(tempfile.gettempdir()) / f"hpsearch-{os.getuid()}-{name}")
+    return next((folder for folder in candidates if _is_private_and_writable(folder)), None)
+
+
+def _holds_machine_code(folder: Path | None) -> bool:
+    return folder is not None and any(folder.rglob("*.nbi"))
+
+
+CACHE_FOLDER = cache_folder()
+_WAS_COMPILED = _holds_machine_code(CACHE_FOLDER)
+
+
+def compiles_now() -> bool:
+    """Does this process compile the engine when it imports it, having found no machine code? It takes ten seconds."""
+    return not _WAS_COMPILED
