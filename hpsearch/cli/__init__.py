@@ -4,13 +4,13 @@ What verbs share: `study_file` reads and checks study.toml, `question` and `kept
 whatever ends a command into an exit code, `show` prints.
 """
 
-from contextlib import suppress
 from importlib import import_module
 
 import click
 
 from hpsearch import __version__
 from hpsearch.cli.ending import exit_codes
+from hpsearch.mlp.cache import is_cached
 
 VERBS = {
     "run": "Carry out a study, or continue it.",
@@ -22,7 +22,7 @@ VERBS = {
 
 
 WITHOUT_ENGINE = ["status"]
-COMPILING = "compiling the engine, once: about ten seconds"
+COMPILING = "compiling the engine: about ten seconds"
 
 
 class Verbs(click.Group):
@@ -45,22 +45,15 @@ class Verbs(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        # loading the verb compiles the engine where that was not done before
+        # loading the verb imports the engine
         if args[0] in VERBS and args[0] not in WITHOUT_ENGINE and "--quiet" not in args:
-            _tell_of_compiling()
+            if not is_cached():
+                click.echo(COMPILING, err=True)
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
         with exit_codes():
             return super().invoke(ctx)
-
-
-def _tell_of_compiling() -> None:
-    """Say so if no machine code is cached yet; not where it cannot be, or where we cannot look."""
-    folder = import_module("hpsearch.mlp.kernels").CACHE_FOLDER
-    with suppress(OSError):
-        if folder is not None and not any(folder.iterdir()):
-            click.echo(COMPILING, err=True)
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})

@@ -13,7 +13,8 @@ from hpsearch.mlp.train import Examples, start, validation_loss
 N_SEEDS = 4
 MOST_ROWS = 1_000
 TOLERANCE = 0.25
-"""An initial loss within this share of the loss at chance is as it should be."""
+"""How far the initial loss may be off the loss at chance, as a share of it; or of the training rows', if that is more:
+standardised targets whose validation rows happen to lie near zero are no sign of bad scaling."""
 
 
 def loss_at_chance(recipes: Sequence[Recipe], examples: Examples) -> pd.DataFrame:
@@ -30,17 +31,25 @@ def loss_at_chance(recipes: Sequence[Recipe], examples: Examples) -> pd.DataFram
     weighted = examples.valid[examples.row_weights[examples.valid] > 0]
     examples = replace(examples, valid=weighted[:MOST_ROWS])
     shapes = {recipe.hidden_layer_sizes: recipe for recipe in recipes}
-    targets, row_weights = examples.targets[examples.valid], examples.row_weights[examples.valid]
     n_inputs, n_outputs = examples.inputs.shape[1], examples.targets.shape[1]
     rows = []
     for sizes, recipe in sorted(shapes.items()):
         fit = start([recipe] * N_SEEDS, range(N_SEEDS), n_inputs, n_outputs)
         initial = float(validation_loss(fit, examples).mean())
-        chance = LOSSES[recipe.loss].at_chance(targets, row_weights)
-        rows.append({"hidden_layer_sizes": str(list(sizes)), "initial_loss": initial, "chance_loss": chance})
+        trained, chance = (
+            LOSSES[recipe.loss].at_chance(examples.targets[part], examples.row_weights[part])
+            for part in (examples.train, examples.valid)
+        )
+        rows.append(
+            {
+                "hidden_layer_sizes": str(list(sizes)),
+                "initial_loss": initial,
+                "chance_loss": chance,
+                "ratio": initial / chance,
+                "verdict": _verdict((initial - chance) / max(trained, chance)),
+            }
+        )
     table = pd.DataFrame(rows)
-    table["ratio"] = table["initial_loss"] / table["chance_loss"]
-    table["verdict"] = [_verdict(ratio) for ratio in table["ratio"]]
     table["sentence"] = [
         f"{row.hidden_layer_sizes}: untrained loss {row.initial_loss:.3g}, at chance {row.chance_loss:.3g}: "
         f"{row.verdict}."
@@ -49,7 +58,7 @@ def loss_at_chance(recipes: Sequence[Recipe], examples: Examples) -> pd.DataFram
     return table
 
 
-def _verdict(ratio: float) -> str:
-    if not np.isfinite(ratio) or ratio > 1 + TOLERANCE:
+def _verdict(excess: float) -> str:
+    if not np.isfinite(excess) or excess > TOLERANCE:
         return "too high"
-    return "too low" if ratio < 1 - TOLERANCE else "as it should be"
+    return "too low" if excess < -TOLERANCE else "as it should be"

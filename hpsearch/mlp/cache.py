@@ -48,14 +48,14 @@ def cache_folder() -> Path | None:
     return next((folder for folder in candidates if _is_private_and_writable(folder)), None)
 
 
-def _holds_machine_code(folder: Path | None) -> bool:
-    return folder is not None and any(folder.rglob("*.nbi"))
-
-
 CACHE_FOLDER = cache_folder()
-_WAS_COMPILED = _holds_machine_code(CACHE_FOLDER)
 
 
-def compiles_now() -> bool:
-    """Does this process compile the engine when it imports it, having found no machine code? It takes ten seconds."""
-    return not _WAS_COMPILED
+def is_cached() -> bool:
+    """Is machine code kept already, as far as we may look? If not, importing the engine takes about ten seconds."""
+    if CACHE_FOLDER is None:
+        return False
+    try:
+        return any(CACHE_FOLDER.iterdir())
+    except PermissionError:
+        return True

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hpsearch.cli import COMPILING
-from hpsearch.mlp import kernels
+from hpsearch.mlp import cache
 from tests.cli.studies import hpsearch
 
 
@@ -16,18 +16,18 @@ def said(*arguments: object) -> bool:
 
 
 def test_a_wait_for_the_compiler_is_announced(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cache = tmp_path / "cache"
-    cache.mkdir()
+    folder = tmp_path / "cache"
+    folder.mkdir()
     assert not said("validate", study)
-    monkeypatch.setattr(kernels, "CACHE_FOLDER", cache)
+    monkeypatch.setattr(cache, "CACHE_FOLDER", folder)
     for verb in ("run", "validate", "report", "predict"):
         assert said(verb, tmp_path / "none", *(["new.csv"] if verb == "predict" else []))
     assert not said("run", tmp_path / "none", "--quiet")
     assert not said("status", study) and not said("rnu") and not said("--help")
-    (cache / "kernel.nbi").touch()
+    (folder / "kernel.nbi").touch()
     assert not said("validate", study)
 
 
-def test_nothing_is_announced_where_nothing_is_cached(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels, "CACHE_FOLDER", None)
-    assert not said("validate", study)
+def test_it_is_announced_each_time_where_nothing_can_be_kept(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "CACHE_FOLDER", None)
+    assert said("validate", study)

@@ -49,3 +49,13 @@ def test_badly_scaled_inputs_are_noticed():
     table = loss_at_chance([Recipe(hidden_layer_sizes=(32,), loss=problem.loss)], wild)
     assert table["verdict"].tolist() == ["too high"]
     assert "[32]" in table["sentence"][0]
+
+
+def test_small_targets_of_the_validation_rows_are_no_sign_of_bad_scaling():
+    """What an untrained network answers to nearly constant rows is noise, and small beside what it has to learn."""
+    problem = PROBLEMS["product"]
+    targets = problem.examples.targets.copy()
+    targets[problem.examples.valid] *= 0.01
+    examples = replace(problem.examples, targets=targets)
+    table = loss_at_chance([Recipe(hidden_layer_sizes=(32,), loss=problem.loss)], examples)
+    assert table["ratio"][0] > 1.5 and table["verdict"].tolist() == ["as it should be"]
