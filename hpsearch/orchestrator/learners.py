@@ -97,14 +97,18 @@ class Network:
     def layer_sizes(self) -> tuple[int, ...]:
         return self.stack.layer_sizes
 
+    @property
+    def weights(self) -> NDArray[np.float32]:
+        """(n_weights,) float32."""
+        return np.asarray(self.stack.weights[0])
+
     def predict(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         (outputs,) = predict(self.stack, self.loss, inputs, np.arange(len(inputs)))
         return np.asarray(outputs)
 
     def save(self) -> tuple[Tensors, Meta]:
-        stack = self.stack
-        meta = {"layer_sizes": list(stack.layer_sizes), "activation": stack.activation, "loss": self.loss}
-        return {"weights": stack.weights[0]}, meta
+        meta = {"layer_sizes": list(self.layer_sizes), "activation": self.stack.activation, "loss": self.loss}
+        return {"weights": self.weights}, meta
 
     @classmethod
     def load(cls, tensors: Tensors, meta: Meta) -> "Network":
