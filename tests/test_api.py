@@ -163,7 +163,7 @@ def test_refit_trains_on_all_rows_and_keeps_the_scores(wine):
     assert refitted.leaderboard().equals(plain.leaderboard())
     assert all(member["refit"] for member in refitted.ensemble.about["members"])
     assert not any(member["refit"] for member in plain.ensemble.about["members"])
-    assert not np.array_equal(refitted.ensemble.networks[0].stack.weights, plain.ensemble.networks[0].stack.weights)
+    assert not np.array_equal(refitted.ensemble.networks[0].weights, plain.ensemble.networks[0].weights)
     assert accuracy_score(wine[1], refitted.ensemble.predict(wine[0])) > 0.9
 
 
