@@ -44,7 +44,7 @@ def cache_folder() -> Path | None:
         candidates.insert(0, Path(users_folder) / name)
     with suppress(FileNotFoundError):
         # one level only: a folder between could be made by somebody else, who could then exchange ours
-        candidates.append(Path(tempfile.gettempdir()) / f"hpsearch-{os.getuid()}-{name}")
+        candidates.append(Path(tempfile.gettempdir()) / f"{name}-{os.getuid()}")
     return next((folder for folder in candidates if _is_private_and_writable(folder)), None)
 
 
