@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.metadata import version
 from types import MappingProxyType
 from typing import Any
@@ -220,7 +221,7 @@ class Study:
             "scoring": self.problem.scorer.name,
             **{name: score if math.isfinite(score) else None for name, score in scores.items()},
             "random_state": self.problem.seed,
-            "versions": {"hpsearch": __version__} | {name: version(name) for name in SHAPING},
+            "versions": _versions(),
             "members": [
                 {
                     "trial_number": member.result.number,
@@ -306,6 +307,11 @@ def _check_score(scorer: Scorer, dataset: Dataset) -> None:
             reason = str(error).splitlines()[0]
         if reason:
             raise ValueError(f"scoring={scorer.name!r} cannot be computed on the {len(rows)} {words} rows: {reason}")
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return {"hpsearch": __version__} | {name: version(name) for name in SHAPING}
 
 
 def _nothing_found(failures: Sequence[str], plan: Plan, stop: Stop) -> BaseException:
