@@ -137,10 +137,11 @@ def search(
         sample_weight: (n_rows,) ≥ 0, for training and scores.
         X_test, y_test: rows for nothing but a last score; or `test_size`, a share or a number of rows to take from X.
         refit: train the chosen members again on all rows but the test rows. The scores shown are of the models before.
-        storage: None for memory; a file that keeps the trials, with a folder `<file>.fits` of checkpoints beside it;
-            a database URL; an Optuna storage. A study that is there is continued.
+        storage: None for memory; a file that keeps the trials, with a folder `<file>.fits` of checkpoints and lock
+            beside it; a database URL; an Optuna storage. A study that is there is continued.
         study_name: its name in the storage.
-        fits: another folder for the checkpoints; needed with a database URL for a study that can be resumed.
+        fits: another folder for the checkpoints; needed with a database URL for a study that can be resumed, and for
+            the lock that keeps a second writer away.
         synchronous: "normal" survives kill -9, "full" a power failure too.
         callbacks: called with each `RungRecord`; an exception of theirs ends the search.
         title: of the report.
@@ -160,6 +161,8 @@ def search(
         scoring=scoring, task=task, categorical=categorical, sample_weight=sample_weight, X_test=X_test, y_test=y_test,
         test_size=test_size,
     )  # fmt: skip
+    if not isinstance(refit, bool) or not isinstance(verbose, int):
+        raise ValueError(f"refit must be True or False and verbose a whole number, but got {refit!r} and {verbose!r}")
     n_trials, stop, workers = whole("n_trials", n_trials), Stop(timeout), Workers(n_jobs, backend)
     if not (isinstance(callbacks, Iterable) and all(callable(callback) for callback in callbacks)):
         raise ValueError(f"callbacks must be a list of functions of a RungRecord, but got {callbacks!r}")

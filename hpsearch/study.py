@@ -7,7 +7,8 @@ an ensemble and the findings.
 import math
 import time
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.exceptions import UndefinedMetricWarning
 
 from hpsearch import __version__
 from hpsearch.data.dataset import Dataset, prepare
@@ -80,6 +82,8 @@ class Study:
             ValueError: for the first thing that is wrong, naming argument, value and rule.
         """
         max_epochs = None if max_epochs is None else whole("max_epochs", max_epochs)
+        if not isinstance(title, str):
+            raise ValueError(f"title must be text, but got {title!r}")
         if not isinstance(space, Mapping | None):
             raise ValueError(f"space must be a dict of name → distribution or value, but got {space!r}")
         asked = SearchSpace.of(space or {})
@@ -117,6 +121,8 @@ class Study:
             ValueError: if the record is of another question.
         """
         record.identify(self.identity)
+        if not record.versions:
+            record.versions = _versions()
         plan = self.planned(record, n_trials)
         record.plan = plan.to_json()
         return plan
@@ -141,33 +147,27 @@ class Study:
             AllTrialsFailed: if every trial that was trained failed.
             KeyboardInterrupt, TimeoutError: if it was stopped before the first trials were finished.
         """
-        began, only_reads, was_over = time.monotonic(), stop.requested(), _is_over(record, plan)
+        began, was_over = time.monotonic(), _is_over(record, plan)
         library, curves = Library(), Curves(plan)
-        with stop.on_interrupt(), one_blas_thread(), workers:
+        with stop.on_interrupt(), one_blas_thread(), _quiet_scores(), workers:
             chance = self._loss_at_chance(plan)
             with ProgressReport(plan, verbose) as progress:
                 for event in run(self.problem, plan, record, workers, stop):
                     progress.update(event)
                     if isinstance(event, RungRecord):
-                        library.add(event)
-                        curves.add(event)
-                        for callback in callbacks:
-                            callback(event)
+                        for consumer in (library.add, curves.add, *callbacks):
+                            consumer(event)
             if len(library) == 0:
                 raise _nothing_found(curves.failures(), plan, stop)
             ensembles = averages(library, self.dataset, self.problem.scorer, self.problem.seed)
             ensembles = [self._tested(one, record) for one in ensembles]
-            refits = self._train_again(ensembles[0], record, workers, stop) if refit else None
-        if not only_reads and not was_over:
+            refits = self._train_again(ensembles[0], record, workers, stop) if refit else {}
+        if not record.read_only and not was_over:
             record.add_seconds(time.monotonic() - began)
-        ended = "interrupted" if stop.interrupted else "unfinished" if only_reads else "timeout"
-        if _is_over(record, plan) and (refits is not None or not refit):
-            ended = "finished"
+        ended = _ending(record, plan, stop, is_refitted=refits is not None)
         findings = self._findings(plan, record, ensembles, library, curves, chance, ended)
-        if refits is None:
-            return self._ensemble(ensembles[0], record), findings
-        sound = {number: fit for number, fit in refits.items() if fit.outcomes[0] is None}
-        kept = [_KEPT.format(number) for number in refits if number not in sound]
+        sound = {number: fit for number, fit in (refits or {}).items() if fit.outcomes[0] is None}
+        kept = [_KEPT.format(number) for number in refits or {} if number not in sound]
         findings = replace(findings, warnings=(*findings.warnings, *kept))
         return self._ensemble(ensembles[0], record, sound), findings
 
@@ -237,6 +237,7 @@ class Study:
 
     def _decisions(self, trials: pd.DataFrame) -> pd.DataFrame:
         """What each stage's end said of the ranges, by the trials up to it: earlier decisions stand."""
+        trials = trials[(trials["state"] != "RUNNING") | trials["value"].notna()]
         stages = sorted(trials["stage"].unique().tolist())
         found = [boundary_check(trials[trials["stage"] <= stage], self.problem.space, stage) for stage in stages]
         return pd.concat(found, ignore_index=True)
@@ -269,7 +270,7 @@ class Study:
             best_value=best.valid_value,
             seconds=record.seconds,
             ended=ended,
-            warnings=(*self.dataset.warnings, *_warnings(decisions, chance, ended)),
+            warnings=(*self.dataset.warnings, *_warnings(decisions, chance, ended), *_other_versions(record)),
         )
 
 
@@ -322,6 +323,26 @@ def _nothing_found(failures: Sequence[str], plan: Plan, stop: Stop) -> BaseExcep
     return TimeoutError("the timeout came before the first trials were finished; give more time or fewer epochs")
 
 
+@contextmanager
+def _quiet_scores() -> Iterator[None]:
+    """While this lasts, scores are taken as they come: a first model that finds one class only is no news to anybody.
+
+    Entered by the main thread alone, since filters of warnings are the process's.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UndefinedMetricWarning)
+        yield
+
+
+def _ending(record: StudyRecord, plan: Plan, stop: Stop, is_refitted: bool) -> str:
+    """How a run ended, as a key of `ENDINGS`."""
+    if _is_over(record, plan) and is_refitted:
+        return "finished"
+    if stop.interrupted:
+        return "interrupted"
+    return "unfinished" if record.read_only else "timeout"
+
+
 def _is_over(record: StudyRecord, plan: Plan) -> bool:
     """Have all trials of the plan come to their end?"""
     trials = record.study.get_trials(deepcopy=False)
@@ -333,3 +354,14 @@ def _warnings(decisions: pd.DataFrame, chance: pd.DataFrame, ended: str) -> list
     edges = latest.loc[latest["verdict"] == EDGE, "sentence"]
     unhealthy = chance.loc[chance["verdict"] != "as it should be", "sentence"]
     return [*edges, *unhealthy, *([ENDINGS[ended]] if ended != "finished" else [])]
+
+
+def _other_versions(record: StudyRecord) -> list[str]:
+    """A sentence for each package that is not of the version the study was begun with."""
+    now, begun = _versions(), record.versions
+    return [
+        f"The study was begun with {name} {begun[name]} and goes on with {now[name]}: what it would have been with one "
+        "of them alone may differ in the last bits."
+        for name in now
+        if begun.get(name, now[name]) != now[name]
+    ]

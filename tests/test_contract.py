@@ -126,24 +126,67 @@ def test_a_damaged_checkpoint_is_trained_again_bit_by_bit(damage, expected, tmp_
 
 
 KILLED = """
-import sys
+import os, signal, sys
 sys.path.insert(0, {tests!r})
+from hpsearch.record.checkpoints import FolderCheckpoints
 from tests import test_contract
-test_contract.run({storage!r}, n_jobs={n_jobs}, max_epochs=9, callbacks=[lambda record: print(record.rung, flush=True)])
+
+saved, save = [], FolderCheckpoints.save
+
+def save_and_die(*arguments):
+    save(*arguments)
+    saved.append(arguments)
+    if len(saved) == {n_checkpoints}:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+FolderCheckpoints.save = save_and_die
+test_contract.run({storage!r}, **{arguments!r})
 """
 
 
-@pytest.mark.parametrize(("n_checkpoints", "n_jobs"), [(1, 2), (7, 1), (17, 2), (20, 2), (24, 1)])
+def run_and_kill(storage: Path, n_checkpoints: int, **arguments: object) -> None:
+    """A run that ends with kill -9 as soon as it has written so many checkpoints."""
+    root = str(Path(__file__).parent.parent)
+    code = KILLED.format(tests=root, storage=str(storage), n_checkpoints=n_checkpoints, arguments=arguments)
+    process = subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=root)
+    assert process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(("n_checkpoints", "n_jobs"), [(1, 2), (7, 1), (18, 2), (20, 2), (24, 1), (26, 2)])
 def test_a_killed_study_goes_on_bit_by_bit(n_checkpoints, n_jobs, expected, tmp_path):
-    """kill -9 when so many checkpoints are written: in the first rung, between rungs, in the last one."""
-    root, storage = str(Path(__file__).parent.parent), str(tmp_path / "study.db")
-    code = KILLED.format(tests=root, storage=storage, n_jobs=n_jobs)
-    process = subprocess.Popen([sys.executable, "-W", "ignore", "-c", code], cwd=root, stdout=subprocess.DEVNULL)
-    folder = tmp_path / "study.db.fits"
-    while process.poll() is None and len(list(folder.rglob("*.safetensors"))) < n_checkpoints:
-        time.sleep(0.0005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    """kill -9 when so many of 26 checkpoints are written: in the first rung, at its end, in the last, at the end."""
+    run_and_kill(tmp_path / "study.db", n_checkpoints, n_jobs=n_jobs)
+    assert_same(contents(run(tmp_path / "study.db"), tmp_path / "model"), expected)
+
+
+def test_a_study_killed_again_and_again_goes_on_bit_by_bit(expected, tmp_path):
+    for _ in range(3):
+        run_and_kill(tmp_path / "study.db", 6)
+    assert_same(contents(run(tmp_path / "study.db"), tmp_path / "model"), expected)
+
+
+def test_a_study_killed_while_it_is_topped_up_goes_on_bit_by_bit(tmp_path):
+    whole, killed = tmp_path / "whole.db", tmp_path / "killed.db"
+    for storage in (whole, killed):
+        run(storage, n_trials=9)
+    run_and_kill(killed, 5, n_trials=18)
+    assert_same(*(contents(run(storage, n_trials=18), tmp_path / storage.stem) for storage in (whole, killed)))
+
+
+def test_a_study_killed_while_members_are_trained_again_goes_on_bit_by_bit(tmp_path):
+    whole, killed = tmp_path / "whole.db", tmp_path / "killed.db"
+    run(killed)
+    run_and_kill(killed, 1, refit=True)
+    assert_same(*(contents(run(storage, refit=True), tmp_path / storage.stem) for storage in (whole, killed)))
+
+
+def test_a_study_that_lost_its_database_after_a_top_up_begins_anew_bit_by_bit(expected, tmp_path):
+    """The numbers of the second stage's trials now belong to others: their checkpoints must not be taken for theirs."""
+    for n_trials in (9, 18):
+        run(tmp_path / "study.db", n_trials=n_trials)
+    for file in tmp_path.glob("study.db*"):
+        if file.is_file():
+            file.unlink()
     assert_same(contents(run(tmp_path / "study.db"), tmp_path / "model"), expected)
 
 

@@ -20,18 +20,18 @@ from hpsearch.record.tables import write_csv
 def predict(study: Path, table: Path, output: str) -> None:
     """Predict the rows of a table with the model of a study.
 
-    TABLE is a .csv, .csv.gz or .parquet file with the columns of the study's table; the target may be among them and
-    is not looked at. The output is CSV, in the order of the rows: `prediction` and, for classes, their probabilities,
-    `probability_<label>`. STUDY may also be a model folder.
+    TABLE is a .csv, .csv.gz or .parquet file with the columns of the study's table; the target and the row weights may
+    be among them and are not looked at. The output is CSV, in the order of the rows: `prediction` and, for classes,
+    their probabilities, `probability_<label>`. STUDY may also be a model folder.
 
     \b
     Example:
         hpsearch predict studies/wine_csv new.csv --output predictions.csv
     """
     path = _checked_output(output, table)
-    ensemble = _model(study)
+    ensemble, others = _model(study)
     with refusing(f"cannot predict {table}"):
-        rows = read_table(table, text=_text_columns(ensemble)).drop(columns=ensemble.target.name, errors="ignore")
+        rows = read_table(table, text=_text_columns(ensemble)).drop(columns=others, errors="ignore")
         predictions = predicted(ensemble, rows)
     if path is None:
         click.echo(predictions.to_csv(index=False), nl=False)
@@ -70,11 +70,17 @@ def _checked_output(output: str, table: Path) -> Path | None:
     return path
 
 
-def _model(study: Path) -> Ensemble:
-    """The model of a study, or of the model folder that was given itself."""
-    folder = study if (study / MANIFEST).is_file() else read_study_file(study).model
+def _model(study: Path) -> tuple[Ensemble, list[str]]:
+    """The model of a study, or of the model folder that was given itself, and columns that are no inputs of it."""
+    folder, weights = study, None
+    if not (study / MANIFEST).is_file():
+        file = read_study_file(study)
+        folder, weights = file.model, file.data.sample_weight
     with refusing(folder):
         try:
-            return load(folder)
+            ensemble = load(folder)
         except FileNotFoundError:
             raise Refused(f"{folder}: there is no model yet; `hpsearch run {study}` makes it") from None
+    # a target that was computed from a column may bear its name
+    others = {ensemble.target.name, weights or ensemble.target.name} - set(ensemble.encoding.column_names)
+    return ensemble, sorted(others)

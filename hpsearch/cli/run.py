@@ -14,7 +14,7 @@ from hpsearch.cli.study_file import STUDY, StudyFile, overridden, read_study_fil
 from hpsearch.orchestrator.plan import Plan
 from hpsearch.orchestrator.run import Workers
 from hpsearch.orchestrator.stop import Stop
-from hpsearch.record.folder import refuse_foreign, writing_in_words
+from hpsearch.record.folder import refuse_foreign, remove_leftovers, writing_in_words
 from hpsearch.record.trials import StudyRecord, open_record
 from hpsearch.report.findings import Findings
 from hpsearch.space.refine import EDGE
@@ -103,5 +103,6 @@ def _writing(file: StudyFile, asked: Study) -> Iterator[tuple[StudyRecord, Plan]
             refuse_foreign(file.model)
             refuse_another_name(file)
             record = stack.enter_context(open_record(file.storage, file.name, synchronous=file.search.synchronous))
+            remove_leftovers(file.out)
             plan = asked.plan(record, file.search.n_trials)
         yield record, plan

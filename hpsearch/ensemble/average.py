@@ -8,22 +8,18 @@ all five are scored together. (The mean of five scores would do for a log-loss. 
 on few rows, and not defined where a class is missing.)
 """
 
-import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.exceptions import UndefinedMetricWarning
 
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.scoring import Scorer
 from hpsearch.data.splits import rotations, strata
-from hpsearch.ensemble.members import Library, Member
+from hpsearch.ensemble.members import MAX_MEMBERS, Library, Member
 from hpsearch.orchestrator.run import score_rows
-
-MAX_MEMBERS = 32
 
 
 @dataclass(frozen=True)
@@ -63,47 +59,58 @@ class Average:
 
 
 @dataclass(frozen=True)
-class Heldout:
-    """The held-out rows of a dataset, in the order of the members' predictions."""
+class RowLosses:
+    """Losses of several predictions on the selection rows: log-losses for classes, squared errors for numbers.
 
-    dataset: Dataset
-    scorer: Scorer
+    Attributes:
+        of_truth: (n, n_select) float64, with the targets as they are.
+        of_any: (n, n_select) float64, with every class as likely as the others; for numbers the same as `of_truth`.
+        row_weights: (n_select,) float64.
+    """
 
-    @property
-    def select(self) -> NDArray[np.int64]:
-        """Positions of the selection rows."""
-        return len(self.dataset.rows.valid) + np.arange(len(self.dataset.rows.select))
+    of_truth: NDArray[np.float64]
+    of_any: NDArray[np.float64]
+    row_weights: NDArray[np.float64]
 
-    def score(self, predictions: NDArray[np.floating], positions: NDArray[np.int64]) -> float:
-        """The score of predictions (n_positions, n_outputs) for these positions; NaN where it is not defined."""
-        return score_rows(self.scorer, self.dataset, self.dataset.rows.heldout[positions], predictions)
+    def on(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(n, n_rows), of these positions among the selection rows; the plain mean is the weighted mean loss.
 
-    def losses(self, predictions: NDArray[np.float64], positions: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Log-losses or squared errors of several predictions, (n, n_positions, n_outputs) → (n, n_positions).
-
-        They carry the row weights, so that their plain mean is the weighted mean loss.
+        Laplace: errors not seen among n rows still come about once in n + 1, and overconfidence pays for them.
         """
-        rows = self.dataset.rows.heldout[positions]
-        targets, row_weights = self.dataset.targets[rows], self.dataset.row_weights[rows].astype(np.float64)
-        if self.dataset.task == "regression":
-            losses = np.square(predictions - targets).sum(axis=2)
+        unseen = 1 / (len(rows) + 1)
+        losses = (1 - unseen) * self.of_truth[:, rows] + unseen * self.of_any[:, rows]
+        weights = self.row_weights[rows]
+        return np.asarray(losses * (weights / (weights.mean() or 1.0)))
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Members of one kind, best first, and the losses of the averages of the first 1, 2, … of them."""
+
+    members: list[Member]
+    losses: RowLosses
+
+
+def candidates(members: list[Member], dataset: Dataset) -> Candidates:
+    """The members with the losses of their running averages; needs memory for the predictions of one of them only."""
+    rows, n_valid = dataset.rows.select, len(dataset.rows.valid)
+    targets = dataset.targets[rows].astype(np.float64)
+    total = np.zeros_like(targets)
+    of_truth, of_any = np.empty((2, len(members), len(rows)))
+    for position, member in enumerate(members):
+        total += member.predictions[n_valid:]
+        average = total / (position + 1)
+        if dataset.task == "regression":
+            of_truth[position] = of_any[position] = np.square(average - targets).sum(axis=1)
         else:
-            # Laplace: errors not seen among n rows still come about once in n + 1, and overconfidence pays for them
-            unseen = 1 / (len(rows) + 1)
-            expected = (1 - unseen) * targets + unseen / targets.shape[1]
-            losses = -(expected * np.log(np.maximum(predictions, 1e-15))).sum(axis=2)
-        return np.asarray(losses * (row_weights / (row_weights.mean() or 1.0)))
-
-
-def running_averages(members: Sequence[Member], positions: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Average predictions of the first 1, 2, … members, (n_members, n_positions, n_outputs) float64."""
-    predictions = np.stack([member.predictions[positions] for member in members]).astype(np.float64)
-    counts = np.arange(1, len(members) + 1)
-    return np.asarray(np.cumsum(predictions, axis=0) / counts[:, np.newaxis, np.newaxis])
+            log_losses = -np.log(np.maximum(average, 1e-15))
+            of_truth[position] = (targets * log_losses).sum(axis=1)
+            of_any[position] = log_losses.mean(axis=1)
+    return Candidates(members, RowLosses(of_truth, of_any, dataset.row_weights[rows].astype(np.float64)))
 
 
 def average(members: Sequence[Member], positions: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Average predictions of all members, (n_positions, n_outputs) float64; needs memory for one of them only."""
+    """Average predictions of all members for positions among the held-out rows, (n_positions, n_outputs) float64."""
     total = np.zeros((len(positions), members[0].predictions.shape[1]))
     for member in members:
         total += member.predictions[positions]
@@ -112,30 +119,28 @@ def average(members: Sequence[Member], positions: NDArray[np.int64]) -> NDArray[
 
 def averages(library: Library, dataset: Dataset, scorer: Scorer, seed: int) -> list[Average]:
     """One ensemble of each kind and, first, the chosen one: the kind with the least loss on the selection rows."""
-    heldout = Heldout(dataset, scorer)
-    ranked = {name: library.best_first(kind.weights)[: kind.max_members] for name, kind in KINDS.items()}
-    names = tuple(KINDS)
-    each = [_ensemble((name,), ranked, heldout, seed) for name in names]
-    chosen = _ensemble(names, ranked, heldout, seed)
+    kinds = {
+        name: candidates(library.best_first(kind.weights)[: kind.max_members], dataset) for name, kind in KINDS.items()
+    }
+    each = [_ensemble({name: kind}, dataset, scorer, seed) for name, kind in kinds.items()]
+    chosen = _ensemble(kinds, dataset, scorer, seed)
     return [chosen, *(other for other in each if other.name != chosen.name)]
 
 
-def _ensemble(names: Sequence[str], ranked: dict[str, list[Member]], heldout: Heldout, seed: int) -> Average:
-    """The best of the named kinds, chosen on all selection rows, with the honest score of choosing so."""
-    name, n_members = _choose(names, ranked, heldout, heldout.select)
-    members = tuple(ranked[name][:n_members])
-    valid = np.arange(len(heldout.dataset.rows.valid))
-    valid_value = heldout.score(average(members, valid), valid)
-    return Average(name, members, valid_value, *_honest_score(names, ranked, heldout, seed))
+def _ensemble(kinds: Mapping[str, Candidates], dataset: Dataset, scorer: Scorer, seed: int) -> Average:
+    """The best of the kinds, chosen on all selection rows, with the honest score of choosing so."""
+    name, n_members = _choose(kinds, np.arange(len(dataset.rows.select)))
+    members = tuple(kinds[name].members[:n_members])
+    valid_predictions = average(members, np.arange(len(dataset.rows.valid)))
+    valid_value = score_rows(scorer, dataset, dataset.rows.valid, valid_predictions)
+    return Average(name, members, valid_value, *_honest_score(kinds, dataset, scorer, seed))
 
 
-def _choose(
-    names: Sequence[str], ranked: dict[str, list[Member]], heldout: Heldout, positions: NDArray[np.int64]
-) -> tuple[str, int]:
-    """The kind with the least loss at these positions, and how many of its members vote; ties go to the first."""
+def _choose(kinds: Mapping[str, Candidates], rows: NDArray[np.int64]) -> tuple[str, int]:
+    """The kind with the least loss on these selection rows, and how many of its members vote; ties go to the first."""
     best_name, best_n, least = "", 0, np.inf
-    for name in names:
-        losses = heldout.losses(running_averages(ranked[name], positions), positions)
+    for name, kind in kinds.items():
+        losses = kind.losses.on(rows)
         n_members = most_members(losses)
         if losses[n_members - 1].mean() < least:
             best_name, best_n, least = name, n_members, losses[n_members - 1].mean()
@@ -154,23 +159,20 @@ def most_members(losses: NDArray[np.float64]) -> int:
     return int(np.flatnonzero(excess.mean(axis=1) <= standard_errors)[-1]) + 1
 
 
-def _honest_score(
-    names: Sequence[str], ranked: dict[str, list[Member]], heldout: Heldout, seed: int
-) -> tuple[float, float]:
+def _honest_score(kinds: Mapping[str, Candidates], dataset: Dataset, scorer: Scorer, seed: int) -> tuple[float, float]:
     """The score of predicting each fifth of the selection rows by what is chosen on the others, and its deviation."""
-    dataset, select = heldout.dataset, heldout.select
-    parts = rotations(strata(dataset.y[dataset.rows.select], dataset.task), random_state=seed)
+    select, n_valid = dataset.rows.select, len(dataset.rows.valid)
+    parts = rotations(strata(dataset.y[select], dataset.task), random_state=seed)
     predictions = np.empty((len(select), dataset.n_outputs))
-    fifths = [np.flatnonzero(parts == part) for part in range(parts.max() + 1)]
-    for fifth in fifths:
-        name, n_members = _choose(names, ranked, heldout, np.delete(select, fifth))
-        predictions[fifth] = average(ranked[name][:n_members], select[fifth])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UndefinedMetricWarning)
-        scores = np.array([heldout.score(predictions[fifth], select[fifth]) for fifth in fifths])
-    defined = scores[np.isfinite(scores)]
-    deviation = float(defined.std()) if len(defined) > 1 else float("nan")
-    return heldout.score(predictions, select), deviation
+    scores = []
+    for part in range(parts.max() + 1):
+        name, n_members = _choose(kinds, np.flatnonzero(parts != part))
+        fifth = np.flatnonzero(parts == part)
+        predictions[fifth] = average(kinds[name].members[:n_members], n_valid + fifth)
+        scores.append(score_rows(scorer, dataset, select[fifth], predictions[fifth]))
+    defined = [score for score in scores if np.isfinite(score)]
+    deviation = float(np.std(defined)) if len(defined) > 1 else float("nan")
+    return score_rows(scorer, dataset, select, predictions), deviation
 
 
 def leaderboard(ensembles: Sequence[Average]) -> pd.DataFrame:
@@ -180,7 +182,8 @@ def leaderboard(ensembles: Sequence[Average]) -> pd.DataFrame:
     test_score, chosen.
     """
     chosen, *others = ensembles
-    ordered = [chosen, *sorted(others, key=lambda other: -other.honest_score)]
+    # a score that is not defined comes last
+    ordered = [chosen, *sorted(others, key=lambda other: (np.isnan(other.honest_score), -other.honest_score))]
     return pd.DataFrame(
         {
             "ensemble": [one.name for one in ordered],

@@ -1,14 +1,17 @@
 """The library of members: every trial at every rung end, with raw and averaged weights, ready to vote."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hpsearch.orchestrator.learners import WEIGHTS
 from hpsearch.orchestrator.run import RungRecord, TrialResult
+
+MAX_MEMBERS = 32
 
 
 @dataclass(frozen=True)
@@ -35,29 +38,33 @@ class Member:
 
 
 class Library:
-    """Collects members from the rung records of a run."""
+    """Collects members from the rung records of a run: of each kind of weights, the best of each of the best trials.
+
+    A trial is represented by its best rung end: what longer training spoiled is not lost.
+    """
 
     def __init__(self) -> None:
-        self._results: list[TrialResult] = []
+        self._best: dict[str, list[Member]] = {weights: [] for weights in WEIGHTS}
 
     def add(self, record: RungRecord) -> None:
-        """Take up all trials of a rung that did not fail."""
-        self._results.extend(result for result in record.results if result.outcome is None)
+        """Take up all trials of a rung that did not fail, and let go of members that can no longer vote."""
+        sound = [result for result in record.results if result.outcome is None]
+        for weights, members in self._best.items():
+            of_trial = {member.result.number: member for member in members}
+            for result in sound:
+                own = replace(result, predictions={weights: result.predictions[weights]})
+                member, known = Member(own, weights), of_trial.get(result.number)
+                if known is None or member.valid_value > known.valid_value:
+                    of_trial[result.number] = member
+            ranked = sorted(of_trial.values(), key=lambda member: (-member.valid_value, member.result.number))
+            self._best[weights] = ranked[:MAX_MEMBERS]
 
     def __len__(self) -> int:
-        return len(self._results)
+        return max(len(members) for members in self._best.values())
 
     def best_first(self, weights: str) -> list[Member]:
-        """The best member of each trial for one kind of weights, by validation score; ties to the lower number.
-
-        A trial is represented by its best rung end: what longer training spoiled is not lost.
-        """
-        best: dict[int, Member] = {}
-        for result in self._results:
-            member = Member(result, weights)
-            if result.number not in best or member.valid_value > best[result.number].valid_value:
-                best[result.number] = member
-        return sorted(best.values(), key=lambda member: (-member.valid_value, member.result.number))
+        """The members of one kind of weights by validation score, at most `MAX_MEMBERS`; ties to the lower number."""
+        return self._best[weights]
 
 
 def member_table(ensembles: dict[str, tuple[Sequence[Member], NDArray[np.float64]]]) -> pd.DataFrame:

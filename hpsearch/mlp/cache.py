@@ -7,6 +7,7 @@ of the kernels it calls. numba itself is not imported here: one may ask before t
 
 import hashlib
 import os
+import stat
 import tempfile
 from contextlib import suppress
 from importlib.metadata import version
@@ -21,11 +22,11 @@ def _source_hash() -> str:
 
 
 def _is_private_and_writable(folder: Path) -> bool:
-    """Can we write here, and nobody else? Machine code is loaded from it, so a shared folder will not do."""
+    """Can we write here, and nobody else? Machine code is loaded from it, so a shared folder or a link will not do."""
     with suppress(OSError):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = folder.stat()
-        if status.st_uid == os.getuid() and not status.st_mode & 0o002:
+        status = folder.lstat()
+        if stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o022:
             tempfile.TemporaryFile(dir=folder).close()
             return True
     return False

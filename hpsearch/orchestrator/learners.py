@@ -82,6 +82,9 @@ class Learner(Protocol[F]):
     def load(self, tensors: Tensors, meta: Meta) -> F:
         """The fit that was saved, bit by bit."""
 
+    def is_of(self, fit: F, config: Mapping[str, Any], seed: int) -> bool:
+        """Is this fit of one model what `start` of the config and the seed leads to?"""
+
     def predictor(self, fit: F, weights: str) -> Predictor:
         """The one model of `fit`, for prediction only."""
 
@@ -209,6 +212,9 @@ class MLPLearner:
             history=tensors["history"][np.newaxis],
             outcomes=(None if outcome is None else Outcome(**outcome),),
         )
+
+    def is_of(self, fit: train.Fit, config: Mapping[str, Any], seed: int) -> bool:
+        return fit.recipes == (self.recipe(config),) and fit.seeds.tolist() == [seed]
 
     def predictor(self, fit: train.Fit, weights: str) -> Network:
         return Network(fit.average_stack if weights == "ema" else fit.stack, self.loss)

@@ -43,7 +43,7 @@ class TrialResult:
 
     Attributes:
         epochs: trained in all; fewer than the rung's if it diverged.
-        value: the score of the averaged weights on the validation rows, NaN if it failed.
+        value: the score of the averaged weights on the validation rows, NaN if it failed in any way.
         values: the same by kind of weights, "raw" and "ema".
         history: (epochs, 3) float64, see `mlp.train.HISTORY_FIELDS`.
         predictions: by kind of weights, (n_heldout, n_outputs) float32, for the dataset's held-out rows.
@@ -145,10 +145,9 @@ def trial_seed(seed: int, number: int) -> int:
 def run(problem: Problem[F], plan: Plan, record: StudyRecord, workers: Workers, stop: Stop) -> Iterator[Any]:
     """Carry out the plan; yields a `CohortRecord` for each cohort and a `RungRecord` for each rung.
 
-    Ends after the record of an incomplete rung when `stop` is requested. If it was requested before the start,
-    nothing is trained or written: the records then tell what is kept.
+    Ends after the record of an incomplete rung when `stop` is requested. If it was requested before the start, nothing
+    is trained, and the records tell what is kept; with a record that is only read, that is how to call it.
     """
-    only_reads = stop.requested()
     for stage_number, stage in enumerate(plan.stages):
         first = plan.first_trial(stage_number)
         tasks = _draw(problem, stage_number, range(first, first + stage.n_trials))
@@ -165,7 +164,7 @@ def run(problem: Problem[F], plan: Plan, record: StudyRecord, workers: Workers, 
             complete = len(results) == len(tasks)
             is_last = rung_number == len(stage.rungs) - 1
             kept = best({number: result.value for number, result in results.items()}, rung.keep) if complete else []
-            if not only_reads:
+            if not record.read_only:
                 _settle(record, results, kept, complete, is_last)
             ordered = tuple(results[number] for number in sorted(results))
             yield RungRecord(stage_number, rung_number, rung.epochs, ordered, tuple(kept), complete)
@@ -193,7 +192,7 @@ def _train_rung(
     """
 
     def call(cohort: Cohort) -> Any:
-        so_far = [_latest_fit(problem.learner, task.number, reached, kept) for task in cohort]
+        so_far = [_latest_fit(problem.learner, task, reached, kept) for task in cohort]
         return delayed(train_cohort)(problem, cohort, so_far, reached[-1], stop)
 
     for trained in workers.results(map(call, cohorts(tasks, workers.n_workers)), stop):
@@ -204,12 +203,16 @@ def _train_rung(
             yield tuple(one.result for one in trained)
 
 
-def _latest_fit(learner: Learner[F], number: int, reached: Sequence[int], kept: Checkpoints) -> F | None:
-    """The trial's fit of the latest rung that is kept; None if none is."""
+def _latest_fit(learner: Learner[F], task: Task, reached: Sequence[int], kept: Checkpoints) -> F | None:
+    """The trial's fit of the latest rung that is kept; None if none is.
+
+    The number alone does not tell a trial: where a study was lost after a top-up, and begins anew among its old
+    checkpoints, other configs have the numbers.
+    """
     for epochs in reversed(reached):
-        saved = kept.load(number, epochs)
-        if saved is not None:
-            return learner.load(*saved)
+        saved = kept.load(task.number, epochs)
+        if saved is not None and learner.is_of(fit := learner.load(*saved), task.config, task.seed):
+            return fit
     return None
 
 
@@ -243,6 +246,7 @@ def _evaluate(problem: Problem[F], task: Task, fit: F) -> TrialResult:
             values[weights] = score_rows(scorer, dataset, dataset.rows.valid, predictions[weights][valid])
         if not np.isfinite(list(values.values())).all():
             outcome = unscored(int(fit.epochs[0]), scorer.name)
+            predictions, values = {}, dict.fromkeys(WEIGHTS, float("nan"))
     return TrialResult(
         number=task.number,
         config=task.config,
@@ -289,14 +293,15 @@ def train_again(
     """
     dataset = problem.dataset
     everything = replace(problem, dataset=replace(dataset, rows=replace(dataset.rows, train=dataset.rows.non_test)))
-    calls = []
-    for member in members:
+
+    def call(member: TrialResult) -> Any:
         cost = problem.learner.cost(member.config, everything.dataset)
         task = Task(member.number, member.config, member.seed, problem.learner.key(member.config), cost)
-        so_far = _latest_fit(problem.learner, member.number, [member.epochs], kept)
-        calls.append(delayed(train_cohort)(everything, (task,), [so_far], member.epochs, stop))
+        so_far = _latest_fit(problem.learner, task, [member.epochs], kept)
+        return delayed(train_cohort)(everything, (task,), [so_far], member.epochs, stop)
+
     epochs, fits = {member.number: member.epochs for member in members}, {}
-    for one in (one for alone in workers.results(calls, stop) for one in alone):
+    for one in (one for alone in workers.results(map(call, members), stop) for one in alone):
         number = one.result.number
         if one.is_new:
             kept.save(number, epochs[number], *problem.learner.save(one.fit))

@@ -90,14 +90,27 @@ def read_folder(path: str | os.PathLike[str]) -> dict[str, bytes]:
     return read_folder(target)
 
 
-def remove_leftovers(folder: str | os.PathLike[str]) -> None:
-    """Deletes what killed writers left in `folder` under temporary names. Only for the holder of the folder's lock."""
+def remove_leftovers(folder: str | os.PathLike[str], name: str = "*") -> None:
+    """Deletes what killed writers of this machine left in `folder` under temporary names of `name` (`*`: of any)."""
+    wanted = ".+" if name == "*" else re.escape(name)
     for entry in Path(folder).iterdir():
-        if re.fullmatch(r"\..+\.\d+-\d+\.tmp(-journal|-wal|-shm)?", entry.name):
-            if entry.is_dir():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink(missing_ok=True)
+        found = re.fullmatch(rf"\.{wanted}\.(\d+)-\d+\.tmp(-journal|-wal|-shm)?", entry.name)
+        if found is None or _is_alive(int(found[1])):
+            continue
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def temporary_name(path: Path) -> Path:

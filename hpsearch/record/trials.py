@@ -30,6 +30,8 @@ Storage: TypeAlias = str | os.PathLike[str] | BaseStorage | None
 IDENTITY = "hpsearch"
 PLAN = "plan"
 SECONDS = "seconds"
+VERSIONS = "versions"
+REFITS = "refit"
 
 LONGEST_NAME = 255  # bytes of a file's name
 STUDY_NAME_RULE = (
@@ -59,7 +61,7 @@ class StudyRecord:
         self.checkpoints: Checkpoints = MemoryCheckpoints()
         self.refits: Checkpoints = MemoryCheckpoints()
         if folder is not None:
-            self.checkpoints, self.refits = (FolderCheckpoints(path, durable) for path in (folder, folder / "refit"))
+            self.checkpoints, self.refits = (FolderCheckpoints(path, durable) for path in (folder, folder / REFITS))
 
     @property
     def plan(self) -> list[dict[str, Any]] | None:
@@ -71,6 +73,21 @@ class StudyRecord:
     def plan(self, stages: Sequence[Mapping[str, Any]]) -> None:
         if self.plan != stages:
             self.study.set_user_attr(PLAN, stages)
+
+    @property
+    def read_only(self) -> bool:
+        """May nothing be written?"""
+        return self._read_only
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """The versions of packages that the study was begun with, empty for one that is not begun."""
+        versions: dict[str, str] = self.study.user_attrs.get(VERSIONS, {})
+        return versions
+
+    @versions.setter
+    def versions(self, versions: Mapping[str, str]) -> None:
+        self.study.set_user_attr(VERSIONS, dict(versions))
 
     @property
     def seconds(self) -> float:
@@ -165,9 +182,9 @@ def open_record(
     Args:
         storage: None for memory, a file path, a database URL, or an Optuna storage.
         study_name: the study's name in the storage.
-        fits: the folder of checkpoints and lock; by default `<storage file>.fits`. It is created, but not the folder it
-            lies in. Without it, checkpoints of a study in a database or in memory are kept in memory: it cannot be
-            continued.
+        fits: the folder of checkpoints; by default `<storage file>.fits`. It is created, but not the folder it lies in.
+            Without it, checkpoints of a study in a database or in memory are kept in memory: it cannot be continued.
+            The lock is in there, and beside a storage file always; with neither, nothing keeps a second writer away.
         synchronous: "normal" survives a kill, "full" also a power failure.
         read_only: take no lock, write nothing; the study must exist.
 
@@ -183,10 +200,12 @@ def open_record(
         raise ValueError(f"study_name must be {STUDY_NAME_RULE}, but got {study_name!r}")
     folder, durable = _fits_folder(storage, study_name, fits), synchronous == "full"
     with ExitStack() as stack:
-        if folder is not None and not read_only:
-            _create_folder(folder)
-            stack.enter_context(Lock(folder / "lock"))
-            remove_leftovers(folder)
+        if not read_only:
+            folders = {place for place in (folder, _fits_folder(storage, study_name)) if place is not None}
+            for place in sorted(folders):
+                _create_folder(place)
+                stack.enter_context(Lock(place / "lock"))
+            _remove_leftovers(storage, folder)
         opened = open_storage(storage, synchronous=synchronous, read_only=read_only)
         if not read_only:
             _create_study(opened, study_name)
@@ -222,13 +241,27 @@ def _folder_name(study_name: str) -> str:
     return quote(study_name, safe=" ")
 
 
-def _fits_folder(storage: Any, study_name: str, fits: str | os.PathLike[str] | None) -> Path | None:
+def _fits_folder(storage: Any, study_name: str, fits: str | os.PathLike[str] | None = None) -> Path | None:
+    """The folder of one study in `fits`, by default beside the storage file, wherever links to it lie."""
     file = study_file(storage)
     if fits is None:
-        return None if file is None else file.with_name(f"{file.name}.fits") / _folder_name(study_name)
+        return None if file is None else _beside(file.resolve()) / _folder_name(study_name)
     if not isinstance(fits, str | os.PathLike):
         raise ValueError(f"fits must be None or the path of a folder, but got {fits!r}")
-    return Path(fits) / _folder_name(study_name)
+    return Path(fits).resolve() / _folder_name(study_name)
+
+
+def _beside(file: Path) -> Path:
+    return file.with_name(f"{file.name}.fits")
+
+
+def _remove_leftovers(storage: Any, folder: Path | None) -> None:
+    """Delete what killed writers left behind; the lock must be held."""
+    if (file := study_file(storage)) is not None:
+        remove_leftovers(file.resolve().parent, file.resolve().name)
+    for place in () if folder is None else (folder, folder / REFITS):
+        if place.is_dir():
+            remove_leftovers(place)
 
 
 def _create_folder(folder: Path) -> None:

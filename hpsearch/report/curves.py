@@ -1,5 +1,7 @@
 """The training curves of all trials, collected from the rung records of a run."""
 
+from dataclasses import replace
+
 import pandas as pd
 
 from hpsearch.orchestrator.plan import Plan
@@ -20,7 +22,8 @@ class Curves:
         """Take up all trials of a rung."""
         for result in record.results:
             self._stages[result.number] = record.stage
-            self._latest[result.number] = result
+            # predictions are for those who vote, and would fill the memory
+            self._latest[result.number] = replace(result, predictions={})
             self._values.setdefault(result.number, {})[result.epochs] = result.value
 
     def at_their_best(self, trials: pd.DataFrame) -> pd.DataFrame:

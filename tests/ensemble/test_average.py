@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -5,8 +7,9 @@ from sklearn.metrics import log_loss
 
 from hpsearch.data.dataset import prepare
 from hpsearch.data.scoring import Scorer
-from hpsearch.ensemble.average import KINDS, Heldout, average, averages, leaderboard, most_members, running_averages
-from hpsearch.ensemble.members import Library, Member, member_table
+from hpsearch.ensemble import average as averaging
+from hpsearch.ensemble.average import KINDS, average, averages, candidates, leaderboard, most_members
+from hpsearch.ensemble.members import MAX_MEMBERS, Library, Member, member_table
 from hpsearch.orchestrator.run import RungRecord, TrialResult, score_rows
 
 N_CLASSES = 3
@@ -91,25 +94,73 @@ def test_the_honest_score_is_what_the_choice_scores_on_other_rows(dataset, score
     assert np.isfinite(valid).all()
 
 
-def test_running_averages_are_means_of_the_first(dataset, scorer):
+def test_averages_are_means(dataset, scorer):
     members = [Member(result(dataset, scorer, number, 1.0), "ema") for number in range(4)]
     positions = np.arange(5, 12)
-    averaged = running_averages(members, positions)
+    expected = np.mean([member.predictions[positions] for member in members], axis=0)
+    assert_allclose(average(members, positions), expected, rtol=1e-6)
+
+
+def test_losses_are_those_of_the_averages_with_errors_not_seen_yet(dataset, scorer):
+    """As scikit-learn computes them, for targets that are smoothed by 1 / (n + 1)."""
+    members = [Member(result(dataset, scorer, number, 1.0), "ema") for number in range(4)]
+    losses = candidates(members, dataset).losses
+    n_valid, select = len(dataset.rows.valid), dataset.rows.select
+    picked = np.arange(3, 50)
+    unseen = 1 / (len(picked) + 1)
     for count in range(1, 5):
-        expected = np.mean([member.predictions[positions] for member in members[:count]], axis=0)
-        assert_allclose(averaged[count - 1], expected, rtol=1e-6)
-        assert_allclose(average(members[:count], positions), expected, rtol=1e-6)
+        probabilities = average(members[:count], n_valid + picked)
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
+        of_truth = log_loss(dataset.y[select[picked]], probabilities, labels=range(N_CLASSES))
+        smoothed = (1 - unseen) * of_truth - unseen * np.log(probabilities).mean()
+        assert losses.on(picked)[count - 1].mean() == pytest.approx(smoothed, rel=1e-5)
 
 
-def test_losses_are_those_of_scikit_learn_but_for_the_unseen(dataset, scorer):
-    heldout = Heldout(dataset, scorer)
-    predictions = result(dataset, scorer, 1, 1.0).predictions["ema"][heldout.select].astype(np.float64)
-    predictions /= predictions.sum(axis=1, keepdims=True)
-    rows = dataset.rows.select
-    losses = heldout.losses(predictions[np.newaxis], heldout.select)[0]
-    assert losses.mean() == pytest.approx(log_loss(dataset.y[rows], predictions), abs=3 / len(rows) * 5)
-    overconfident = np.where(predictions > predictions.max(axis=1, keepdims=True) - 1e-9, 1 - 2e-9, 1e-9)
-    assert heldout.losses(overconfident[np.newaxis], heldout.select)[0].min() > 1e-3
+def test_losses_of_numbers_are_squared_errors():
+    y = np.random.default_rng(0).standard_normal(100)
+    dataset = prepare(y[:, np.newaxis], y, random_state=0)
+    predictions = np.full((len(dataset.rows.heldout), 1), 0.5, dtype=np.float32)
+    member = Member(TrialResult(0, {}, 0, 9, {"ema": 0.0}, np.zeros((9, 3)), {"ema": predictions}, None), "ema")
+    select = dataset.rows.select
+    losses = candidates([member], dataset).losses.on(np.arange(len(select)))
+    assert_allclose(losses[0], np.square(0.5 - dataset.targets[select, 0].astype(np.float64)))
+
+
+def test_what_predicts_a_fifth_was_chosen_without_it(dataset, scorer, monkeypatch):
+    """The contract of the honest score, on the rows that the choice and the prediction really look at."""
+    looked = []
+    choose, predict = averaging._choose, averaging.average
+    monkeypatch.setattr(averaging, "_choose", lambda kinds, rows: looked.append(rows) or choose(kinds, rows))
+    monkeypatch.setattr(averaging, "average", lambda members, rows: looked.append(rows) or predict(members, rows))
+    library = library_of(*(result(dataset, scorer, number, 2.0) for number in range(6)))
+    kinds = {name: candidates(library.best_first(kind.weights), dataset) for name, kind in KINDS.items()}
+    averaging._honest_score(kinds, dataset, scorer, 0)
+    n_valid, n_select = len(dataset.rows.valid), len(dataset.rows.select)
+    assert len(looked) == 10
+    for chosen_on, predicted in zip(looked[::2], looked[1::2], strict=True):
+        together = np.sort(np.concatenate([chosen_on, predicted - n_valid]))
+        np.testing.assert_array_equal(together, np.arange(n_select))
+    every = np.sort(np.concatenate(looked[1::2]))
+    np.testing.assert_array_equal(every, n_valid + np.arange(n_select))
+
+
+def test_the_library_keeps_those_that_can_vote_and_forgets_the_rest(dataset, scorer):
+    """Members let go of at one rung, and taken up at the next, as if all had been kept."""
+    rungs = [[result(dataset, scorer, 100 * rung + number, 2.0) for number in range(60)] for rung in range(3)]
+    library, everything = Library(), {}
+    for rung, results in enumerate(rungs):
+        epochs = 3 ** (rung + 1)
+        results = [replace(one, number=number, epochs=epochs) for number, one in enumerate(results)]
+        library.add(RungRecord(0, rung, epochs, tuple(results), (), True))
+        for one in results:
+            if one.number not in everything or one.value > everything[one.number].value:
+                everything[one.number] = one
+    expected = sorted(everything.values(), key=lambda one: (-one.value, one.number))[:MAX_MEMBERS]
+    found = library.best_first("ema")
+    assert [(member.result.number, member.result.epochs) for member in found] == [
+        (one.number, one.epochs) for one in expected
+    ]
+    assert all(list(member.result.predictions) == ["ema"] for member in found)
 
 
 def test_the_largest_average_within_a_standard_error_wins():
@@ -126,7 +177,7 @@ def test_a_trial_is_represented_by_its_best_rung_end(dataset, scorer):
     library = library_of(early, late, result(dataset, scorer, 2, 1.0))
     best = library.best_first("ema")
     assert [(member.result.number, member.result.epochs) for member in best] == [(1, 3), (2, 9)]
-    assert len(library) == 3
+    assert len(library) == 2
 
 
 def test_the_leaderboard_marks_the_chosen_and_sorts_the_rest(dataset, scorer):
@@ -135,6 +186,8 @@ def test_the_leaderboard_marks_the_chosen_and_sorts_the_rest(dataset, scorer):
     table = leaderboard(ensembles)
     assert table["chosen"].tolist() == [True, False, False, False]
     assert table["honest_score"].tolist()[1:] == sorted(table["honest_score"].tolist()[1:], reverse=True)
+    undefined = [replace(ensembles[1], honest_score=float("nan")), *ensembles[2:]]
+    assert np.isnan(leaderboard([ensembles[0], *undefined])["honest_score"].iloc[-1])
     members = member_table({one.name: (one.members, one.votes) for one in ensembles})
     assert members.groupby("ensemble")["weight"].sum().tolist() == pytest.approx([1] * 4)
     assert members.columns.tolist() == [
@@ -156,6 +209,7 @@ def two_classes(y, weights=None, scoring="roc_auc", noise=2.0):
     return dataset, scorer, library_of(*results)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
 def test_a_score_that_is_not_defined_on_a_fifth_is_honest_on_all():
     """Of a rare class only some of the fifths have a row: an area under a curve of the others does not exist."""
     y = np.zeros(400, dtype=int)

@@ -1,6 +1,7 @@
 """The one loop: what it yields, what it writes, what it reads instead of training."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from hpsearch.orchestrator.learners import MLPLearner
 from hpsearch.orchestrator.plan import Plan, random_stage
 from hpsearch.orchestrator.run import CohortRecord, Problem, RungRecord, Workers, run, train_again, trial_seed
 from hpsearch.orchestrator.stop import Stop
-from hpsearch.record.checkpoints import MemoryCheckpoints
+from hpsearch.record.checkpoints import FolderCheckpoints, MemoryCheckpoints
 from hpsearch.record.tables import trial_table
 from hpsearch.record.trials import open_record
 from hpsearch.space.distributions import Choice, LogUniform
@@ -130,6 +131,63 @@ def test_members_are_trained_again_on_all_rows_but_the_test_rows():
         assert train_again(question, [winner], MemoryCheckpoints(), workers, Stop(timeout=0)) is None
         again = train_again(question, [winner], kept, workers, Stop(timeout=0))
         np.testing.assert_array_equal(again[winner.number].average, fits[winner.number].average)
+
+
+def test_selection_rows_rank_no_trial():
+    """Whatever their targets are, the same trials go on, with the same values."""
+    question = problem()
+    y, targets, select = question.dataset.y.copy(), question.dataset.targets.copy(), question.dataset.rows.select
+    y[select], targets[select] = 1 - y[select], 1 - targets[select]
+    other = replace(question, dataset=replace(question.dataset, y=y, targets=targets))
+    rungs, others = (rungs_of(events(asked, PLAN)[0]) for asked in (question, other))
+    for rung, same in zip(rungs, others, strict=True):
+        assert rung.kept == same.kept
+        assert [result.values for result in rung.results] == [result.values for result in same.results]
+
+
+def test_what_cannot_be_scored_does_not_go_on():
+    """A logarithmic error is not defined below -1, where the raw weights of a model may lead and the average not."""
+    generator = np.random.default_rng(0)
+    X = generator.standard_normal((200, 4))
+    y = np.exp(X[:, 0] + 0.3 * generator.standard_normal(200))
+    n_failed = 0
+    for seed in range(6):
+        dataset = prepare(X, y, random_state=seed)
+        learner = MLPLearner.of(dataset, order_seed=seed, horizon=9)
+        scorer = Scorer.of("neg_root_mean_squared_log_error", dataset.target)
+        space = SearchSpace.of({"hidden_layer_sizes": (8,), "learning_rate_init": LogUniform(1e-3, 1e-1)})
+        yielded, trials = events(Problem(dataset, space, learner, scorer, seed), Plan((random_stage(18, 27),)))
+        for rung in rungs_of(yielded):
+            failed = {result.number for result in rung.results if result.outcome is not None}
+            assert not failed & set(rung.kept)
+            assert all(np.isnan(result.value) and not result.predictions for result in rung.results if result.outcome)
+            n_failed += len(failed)
+        assert (trials["state"] == "FAIL").sum() == (trials["outcome"] == "unscored").sum()
+    assert n_failed > 5
+
+
+def test_fits_are_loaded_when_a_worker_is_due(tmp_path):
+    """When the first cohort of a rung that is read again comes back, most fits are still on the disk."""
+    events(problem(), PLAN, tmp_path / "s.db")
+    with open_record(tmp_path / "s.db", "s") as record, Workers(1) as workers:
+        loaded, load = [], FolderCheckpoints.load
+        record.checkpoints = SimpleNamespace(load=lambda *asked: loaded.append(asked) or load(folder, *asked))
+        folder = FolderCheckpoints(tmp_path / "s.db.fits" / "s")
+        first = next(run(problem(), PLAN, record, workers, Stop()))
+    assert len(first.results) <= len(loaded) < 9
+
+
+def test_what_a_killed_run_left_undecided_is_read_and_not_written(tmp_path):
+    """All fits of the first rung are kept, and the run ended before it could say who goes on."""
+    with open_record(tmp_path / "s.db", "s") as record, Workers(1) as workers:
+        for event in run(problem(), PLAN, record, workers, Stop()):
+            if len(list(tmp_path.rglob("*.safetensors"))) == 9:
+                assert isinstance(event, CohortRecord)
+                break
+    with open_record(tmp_path / "s.db", "s", read_only=True) as record, Workers(1) as workers:
+        rungs = rungs_of(run(problem(), PLAN, record, workers, Stop(timeout=0)))
+        assert [(rung.complete, len(rung.results)) for rung in rungs] == [(True, 9), (False, 0)]
+        assert set(trial_table(record.study)["state"]) == {"RUNNING"}
 
 
 @pytest.mark.parametrize("seed", [0, 2**64 - 1])
