@@ -13,6 +13,7 @@ from sklearn.metrics import accuracy_score, log_loss, r2_score
 import hpsearch
 from hpsearch import AllTrialsFailed, Choice, Integer, LogUniform, Uniform, search
 from hpsearch.data.dataset import prepare
+from hpsearch.record.trials import open_record
 
 TINY = {"hidden_layer_sizes": Choice([(8,), (8, 8)]), "batch_size": 32}
 
@@ -190,6 +191,22 @@ def test_a_trial_that_cannot_be_scored_fails_with_advice():
     assert failed["user_attrs_advice"].str.contains("neg_mean_poisson_deviance cannot be computed").all()
 
 
+def test_a_score_that_warns_is_only_a_score():
+    """Short trials find one class of two, and have no precision for the other: that is no news, and no error."""
+    y = (np.arange(300) % 10 == 0).astype(int)
+    X = np.random.default_rng(0).standard_normal((300, 3)) + y[:, np.newaxis]
+    result = quick(X, y, scoring="precision_macro", n_trials=12)
+    assert np.isfinite(result.honest_score)
+
+
+def test_other_versions_are_told(wine, tmp_path):
+    quick(*wine, storage=tmp_path / "s.db")
+    with open_record(tmp_path / "s.db", "search") as record:
+        record.versions = record.versions | {"numpy": "1.0"}
+    with pytest.warns(UserWarning, match=r"The study was begun with numpy 1\.0 and goes on with"):
+        quick(*wine, storage=tmp_path / "s.db")
+
+
 def test_numbers_of_numpy_are_numbers(wine, tmp_path):
     space = TINY | {"batch_size": np.int64(32), "dropout": np.float32(0.25)}
     whole = {name: np.int64(value) for name, value in {"n_trials": 3, "max_epochs": 3, "random_state": 4}.items()}
@@ -254,6 +271,8 @@ def test_more_trials_later_are_a_second_stage(wine, tmp_path):
     pd.testing.assert_frame_equal(more.trials[columns][:4], few.trials[columns])
     pd.testing.assert_frame_equal(quick(*wine, storage=tmp_path / "s.db", n_trials=5).trials, more.trials)
     assert more.decisions["stage"].unique().tolist() == [0, 1]
+    later = more.decisions[more.decisions["stage"] == 1]
+    assert later["sentence"].str.contains("9 have a value").all(), "a stage's end looks at all trials up to it"
     pd.testing.assert_frame_equal(more.decisions[more.decisions["stage"] == 0], few.decisions)
 
 
@@ -327,6 +346,9 @@ BAD = {
     "half a worker": (lambda X, y: ((X, y), {"n_jobs": 1.5}), "n_jobs must be"),
     "unknown backend": (lambda X, y: ((X, y), {"backend": "thread"}), "backend='thread'"),
     "backend that answers in order only": (lambda X, y: ((X, y), {"backend": "multiprocessing"}), "backend"),
+    "title that is no text": (lambda X, y: ((X, y), {"title": 5}), "title must be text"),
+    "refit in words": (lambda X, y: ((X, y), {"refit": "no"}), "refit must be True or False"),
+    "no verbosity": (lambda X, y: ((X, y), {"verbose": None}), "verbose"),
     "callback that is no function": (lambda X, y: ((X, y), {"callbacks": [3]}), "callbacks"),
     "callback outside of a list": (lambda X, y: ((X, y), {"callbacks": print}), "callbacks"),
     "space that is a list": (lambda X, y: ((X, y), {"space": ["dropout"]}), "space"),
@@ -354,7 +376,7 @@ def test_bad_input_is_one_clear_error_and_nothing_is_written(case, wine, tmp_pat
     make, message = BAD[case]
     with pytest.raises(ValueError, match=message):
         data, arguments = make(*wine)
-        search(*data, storage=tmp_path / "s.db", verbose=0, **arguments)
+        search(*data, **{"storage": tmp_path / "s.db", "verbose": 0} | arguments)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -119,3 +119,23 @@ def test_a_changed_byte(finished: Path, new: Path) -> None:
         assert str(model / name) in refused("predict", finished, new, "-o", finished / "predictions.csv")
         (model / name).write_bytes(data)
     assert not (finished / "predictions.csv").exists()
+
+
+def test_weights_of_rows_may_be_there_or_not(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "wine", ('target = "cultivar"', 'target = "cultivar"\nsample_weight = "weight"'))
+    table = pd.read_csv(study / "wine.csv")
+    table.assign(weight=1.0 + table.index % 3).to_csv(study / "wine.csv", index=False)
+    assert hpsearch("run", study, "--quiet").exit_code == 0
+    table.to_csv(tmp_path / "without.csv", index=False)
+    predictions = [hpsearch("predict", study, file) for file in (study / "wine.csv", tmp_path / "without.csv")]
+    assert predictions[0].exit_code == 0 and predictions[0].stdout == predictions[1].stdout
+
+
+def test_a_target_may_be_named_as_an_input(tmp_path: Path) -> None:
+    """As where it was computed from a column."""
+    X = pd.DataFrame(np.random.default_rng(0).standard_normal((60, 2)), columns=["a", "b"])
+    result = library.search(X, X["a"] > 0, n_trials=2, max_epochs=3, verbose=0)
+    result.save(tmp_path / "model")
+    X.to_csv(tmp_path / "new.csv", index=False)
+    done = hpsearch("predict", tmp_path / "model", tmp_path / "new.csv")
+    assert pd.read_csv(io.StringIO(done.stdout))["prediction"].tolist() == result.ensemble.predict(X).tolist()

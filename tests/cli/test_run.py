@@ -45,6 +45,13 @@ class TestOutputs:
     def test_quiet(self, finished: Path) -> None:
         assert hpsearch("run", finished, "--quiet").output == ""
 
+    def test_what_killed_runs_left_is_deleted(self, finished: Path) -> None:
+        out = finished / "out"
+        (out / ".report.html.99999999-1.tmp").write_text("half a page")
+        (out / ".model.99999999-1.tmp").mkdir()
+        assert hpsearch("run", finished, "--quiet").exit_code == 0
+        assert not list(out.glob(".*"))
+
     def test_more_trials_are_appended(self, finished: Path) -> None:
         before = pd.read_csv(finished / "out" / "trials.csv")
         assert hpsearch("run", finished, "--n-trials", 12, "--quiet").exit_code == 0

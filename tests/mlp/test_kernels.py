@@ -290,6 +290,21 @@ def test_in_a_temporary_folder_nobody_owns_what_is_above_ours(installed, unwrita
     assert stat.S_IMODE(Path(shown).stat().st_mode) == 0o700
 
 
+@pytest.mark.parametrize("how", ["shared", "linked"])
+def test_machine_code_of_others_is_not_loaded(how, installed, tmp_path):
+    """A folder that others can write, or a link to one, is passed over."""
+    name, _ = run_installed(installed, NUMBA_CACHE_DIR=str(tmp_path / "first"))
+    folder = tmp_path / "second" / Path(name).name
+    folder.parent.mkdir()
+    if how == "shared":
+        folder.mkdir()
+        folder.chmod(0o770)
+    else:
+        folder.symlink_to(name)
+    shown, _ = run_installed(installed, NUMBA_CACHE_DIR=str(tmp_path / "second"))
+    assert not Path(shown).is_relative_to(tmp_path)
+
+
 def test_kernels_work_where_no_folder_is_writable(installed, unwritable):
     shown, how = run_installed(installed, **unwritable, TMPDIR=NOWHERE, NUMBA_CACHE_DIR=NOWHERE)
     if shown == "None":

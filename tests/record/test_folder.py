@@ -1,6 +1,7 @@
 """Files and folders are whole or absent, also after kill -9; a changed bit is seen; one holder per lock."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -280,9 +281,13 @@ for round in range(150):
 
 
 def test_remove_leftovers_deletes_nothing_else(tmp_path: Path) -> None:
-    for name in (".study.db.12-34.tmp", ".study.db.12-34.tmp-wal", ".hidden", "a.tmp", ".model.old", "12-34.tmp"):
+    dead = "99999999-34.tmp"  # no system numbers its processes so high
+    living = f".study.db.{os.getpid()}-34.tmp"
+    for name in (f".study.db.{dead}", f".study.db.{dead}-wal", living, ".hidden", "a.tmp", ".model.old", dead):
         (tmp_path / name).write_text("x")
-    (tmp_path / ".model.12-34.tmp").mkdir()
-    (tmp_path / ".model.12-34.tmp" / "weights").write_text("x")
+    (tmp_path / f".model.{dead}").mkdir()
+    (tmp_path / f".model.{dead}" / "weights").write_text("x")
+    remove_leftovers(tmp_path, "study.db")
+    assert (tmp_path / f".model.{dead}").exists()
     remove_leftovers(tmp_path)
-    assert names(tmp_path) == [".hidden", ".model.old", "12-34.tmp", "a.tmp"]
+    assert names(tmp_path) == sorted([living, ".hidden", ".model.old", dead, "a.tmp"])

@@ -242,6 +242,44 @@ def entries(folder):
     return [(path, path.is_file() and path.read_bytes(), path.stat().st_mtime_ns) for path in paths]
 
 
+def test_other_paths_lead_to_the_same_lock(tmp_path):
+    """A folder of one's own for the fits, or a link to the file, does not let a second writer in."""
+    (tmp_path / "link.db").symlink_to(tmp_path / "study.db")
+    with open_record(tmp_path / "study.db", "s"):
+        for file, fits in (("study.db", tmp_path / "fits"), ("link.db", None)):
+            with pytest.raises(Locked, match="study.db.fits/s/lock is held by process"):
+                open_record(tmp_path / file, "s", fits).__enter__()
+    with open_record(tmp_path / "study.db", "s", tmp_path / "fits"), pytest.raises(Locked):
+        open_record(tmp_path / "study.db", "s").__enter__()
+
+
+def test_what_killed_writers_left_is_deleted(tmp_path):
+    """Beside the storage file only what was to become it, for the folder is the user's."""
+    dead = "99999999-1"
+    fits = tmp_path / "study.db.fits" / "s"
+    (fits / "refit").mkdir(parents=True)
+    left = [fits / f".trial_00001_epoch_00003.safetensors.{dead}.tmp", fits / "refit" / f".trial.{dead}.tmp"]
+    left += [tmp_path / f".study.db.{dead}.tmp", tmp_path / f".study.db.{dead}.tmp-journal"]
+    others = [tmp_path / f".notes.{dead}.tmp", fits / f".trial.{os.getppid()}-1.tmp"]
+    for file in (*left, *others):
+        file.write_text("x")
+    with open_record(tmp_path / "study.db", "s"):
+        assert not any(file.exists() for file in left)
+        assert all(file.exists() for file in others)
+
+
+@pytest.mark.parametrize(("synchronous", "synced"), [("normal", False), ("full", True)])
+def test_fits_survive_a_power_failure_only_if_asked_to(synchronous, synced, tmp_path, monkeypatch):
+    with open_record(tmp_path / "study.db", "s", synchronous=synchronous) as record:
+        for kept in (record.checkpoints, record.refits):
+            kept.save(0, 3, {"weights": np.arange(3.0)}, {})  # makes the folder
+            calls, fsync = [], os.fsync
+            monkeypatch.setattr(os, "fsync", lambda file, calls=calls, fsync=fsync: calls.append(file) or fsync(file))
+            kept.save(0, 9, {"weights": np.arange(3.0)}, {})
+            monkeypatch.undo()
+            assert bool(calls) == synced
+
+
 def test_whoever_finds_it_locked_changes_nothing(tmp_path):
     for exists in (False, True):
         path = tmp_path / f"{exists}.db"
