@@ -52,6 +52,11 @@ class Result:
         return float(self.findings.chosen["honest_score"])
 
     @property
+    def test_score(self) -> float:
+        """The ensemble's score on the test rows; NaN without any."""
+        return float(self.findings.chosen["test_score"])
+
+    @property
     def trials(self) -> pd.DataFrame:
         """One row per trial: Optuna's columns, then `stage rung epochs seed outcome`; `value` is the last one."""
         return self.findings.trials

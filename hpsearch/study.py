@@ -21,7 +21,7 @@ from sklearn.exceptions import UndefinedMetricWarning
 
 from hpsearch import __version__
 from hpsearch.data.dataset import Dataset, prepare
-from hpsearch.data.scoring import Scorer
+from hpsearch.data.scoring import Scorer, guess_scores
 from hpsearch.diagnostics.sanity import loss_at_chance
 from hpsearch.ensemble.average import Average, averages, leaderboard
 from hpsearch.ensemble.ensemble import Ensemble
@@ -35,16 +35,16 @@ from hpsearch.orchestrator.run import Problem, RungRecord, Workers, run, score_r
 from hpsearch.orchestrator.stop import Stop
 from hpsearch.record.tables import history_table, trial_table
 from hpsearch.record.trials import StudyRecord
+from hpsearch.report import remarks
 from hpsearch.report.curves import Curves
-from hpsearch.report.findings import ENDINGS, Findings
+from hpsearch.report.findings import Findings
 from hpsearch.report.progress import ProgressReport
 from hpsearch.space.distributions import Choice, Distribution
-from hpsearch.space.refine import EDGE, boundary_check
+from hpsearch.space.refine import boundary_check
 from hpsearch.space.space import SearchSpace
 
 Callback = Callable[[RungRecord], object]
 
-HELD_PARTS = {"valid": "validation", "select": "selection", "test": "test"}
 SHAPING = ("numpy", "scipy", "numba", "scikit-learn")
 """Packages whose versions shape the bits of a model."""
 NO_REFITS: Mapping[int, Fit] = MappingProxyType({})
@@ -53,6 +53,20 @@ _KEPT = "Trained again on all rows, the model of trial {} diverged: it votes as 
 
 class AllTrialsFailed(RuntimeError):
     """No trial gave a model that can predict; the message holds the advice of the first of them."""
+
+
+class Clock:
+    """Adds the time that passes to a record, if `is_running`; what is recorded survives a kill."""
+
+    def __init__(self, record: StudyRecord, is_running: bool) -> None:
+        self._record, self._is_running, self._last = record, is_running, time.monotonic()
+
+    def record(self) -> None:
+        """Add the time since this was last called, or since the beginning."""
+        if self._is_running:
+            now = time.monotonic()
+            self._record.add_seconds(now - self._last)
+            self._last = now
 
 
 @dataclass(frozen=True)
@@ -64,12 +78,14 @@ class Study:
         learner: the problem's, as the MLP engine's own.
         max_epochs: of the longest trials.
         title: of the report.
+        guess_scores: what a constant guess scores, by part of the rows: "valid", "select", "test".
     """
 
     problem: Problem[Fit]
     learner: MLPLearner
     max_epochs: int
     title: str
+    guess_scores: dict[str, float]
 
     @classmethod
     def of(
@@ -95,23 +111,28 @@ class Study:
         epochs = max_epochs or default_max_epochs(steps_per_epoch(n_train, largest_batch(whole_space)))
         learner = MLPLearner.of(dataset, order_seed=seed, horizon=epochs)
         scorer = Scorer.of(scoring, dataset.target)
-        _check_score(scorer, dataset)
-        return cls(Problem(dataset, whole_space, learner, scorer, seed), learner, epochs, title)
+        guesses = guess_scores(scorer, dataset)
+        return cls(Problem(dataset, whole_space, learner, scorer, seed), learner, epochs, title, guesses)
 
     @property
     def dataset(self) -> Dataset:
         return self.problem.dataset
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a user should know of the data and the score before anything is run."""
+        return (*self.dataset.warnings, *self.problem.scorer.warnings)
+
+    @property
     def identity(self) -> dict[str, Any]:
         """What must be the same when the study is continued."""
-        # the seed deals the rows and so changes the data's fingerprint too: it is compared before
+        # the first difference is told, so causes come first: the seed deals the rows, and defaults follow the data
         return {
             "random_state": self.problem.seed,
+            "data": self.dataset.fingerprint,
             "scoring": self.problem.scorer.name,
             "max_epochs": self.max_epochs,
             "space": self.problem.space.to_json(),
-            "data": self.dataset.fingerprint,
         }
 
     def plan(self, record: StudyRecord, n_trials: int) -> Plan:
@@ -147,7 +168,7 @@ class Study:
             AllTrialsFailed: if every trial that was trained failed.
             KeyboardInterrupt, TimeoutError: if it was stopped before the first trials were finished.
         """
-        began, was_over = time.monotonic(), _is_over(record, plan)
+        clock = Clock(record, is_running=not record.read_only and not _is_over(record, plan))
         library, curves = Library(), Curves(plan)
         with stop.on_interrupt(), one_blas_thread(), _quiet_scores(), workers:
             chance = self._loss_at_chance(plan)
@@ -157,13 +178,13 @@ class Study:
                     if isinstance(event, RungRecord):
                         for consumer in (library.add, curves.add, *callbacks):
                             consumer(event)
+                        clock.record()
             if len(library) == 0:
                 raise _nothing_found(curves.failures(), plan, stop)
             ensembles = averages(library, self.dataset, self.problem.scorer, self.problem.seed)
             ensembles = [self._tested(one, record) for one in ensembles]
             refits = self._train_again(ensembles[0], record, workers, stop) if refit else {}
-        if not record.read_only and not was_over:
-            record.add_seconds(time.monotonic() - began)
+        clock.record()
         ended = _ending(record, plan, stop, is_refitted=refits is not None)
         findings = self._findings(plan, record, ensembles, library, curves, chance, ended)
         sound = {number: fit for number, fit in (refits or {}).items() if fit.outcomes[0] is None}
@@ -270,7 +291,15 @@ class Study:
             best_value=best.valid_value,
             seconds=record.seconds,
             ended=ended,
-            warnings=(*self.dataset.warnings, *_warnings(decisions, chance, ended), *_other_versions(record)),
+            warnings=(
+                *self.warnings,
+                *remarks.edges(decisions),
+                *remarks.failures(trials),
+                *remarks.untrained(chance),
+                *remarks.hopeless(ensembles[0].honest_score, self.guess_scores["select"]),
+                *remarks.ending(ended),
+                *remarks.versions(record.versions, _versions()),
+            ),
         )
 
 
@@ -290,24 +319,6 @@ def _check_values(space: SearchSpace) -> None:
             values = (entry.low, entry.high) if isinstance(entry, Distribution) else (entry,)
         for value in values:
             MLPLearner.check({name: value})
-
-
-def _check_score(scorer: Scorer, dataset: Dataset) -> None:
-    """ValueError if the score is not defined for some part of the rows: a constant guess is scored on each."""
-    guess = dataset.targets[dataset.rows.train].mean(axis=0)
-    for part, words in HELD_PARTS.items():
-        rows = getattr(dataset.rows, part)
-        weights = None if dataset.sample_weight is None else dataset.sample_weight[rows]
-        outputs = np.tile(guess, (len(rows), 1))
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                score = scorer(dataset.y[rows], outputs, weights) if len(rows) else 0.0
-            reason = "" if math.isfinite(score) else "it is not defined for them"
-        except (ValueError, TypeError, ArithmeticError) as error:
-            reason = str(error).splitlines()[0]
-        if reason:
-            raise ValueError(f"scoring={scorer.name!r} cannot be computed on the {len(rows)} {words} rows: {reason}")
 
 
 @cache
@@ -347,21 +358,3 @@ def _is_over(record: StudyRecord, plan: Plan) -> bool:
     """Have all trials of the plan come to their end?"""
     trials = record.study.get_trials(deepcopy=False)
     return len(trials) == plan.n_trials and all(trial.state.is_finished() for trial in trials)
-
-
-def _warnings(decisions: pd.DataFrame, chance: pd.DataFrame, ended: str) -> list[str]:
-    latest = decisions[decisions["stage"] == decisions["stage"].max()]
-    edges = latest.loc[latest["verdict"] == EDGE, "sentence"]
-    unhealthy = chance.loc[chance["verdict"] != "as it should be", "sentence"]
-    return [*edges, *unhealthy, *([ENDINGS[ended]] if ended != "finished" else [])]
-
-
-def _other_versions(record: StudyRecord) -> list[str]:
-    """A sentence for each package that is not of the version the study was begun with."""
-    now, begun = _versions(), record.versions
-    return [
-        f"The study was begun with {name} {begun[name]} and goes on with {now[name]}: what it would have been with one "
-        "of them alone may differ in the last bits."
-        for name in now
-        if begun.get(name, now[name]) != now[name]
-    ]

@@ -7,8 +7,9 @@ import optuna
 import pandas as pd
 import pytest
 from scipy.stats import loguniform, uniform
+from sklearn.base import is_classifier, is_regressor
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
-from sklearn.metrics import accuracy_score, log_loss, r2_score
+from sklearn.metrics import accuracy_score, get_scorer, log_loss, r2_score
 
 import hpsearch
 from hpsearch import AllTrialsFailed, Choice, Integer, LogUniform, Uniform, search
@@ -75,6 +76,7 @@ def test_the_result_has_the_designed_tables(wine_result):
     ]  # fmt: skip
     assert result.members["ensemble"].nunique() == 4
     assert len(result.leaderboard()) == 4 and len(result.summary()) == 10
+    assert result.test_score == result.leaderboard()["test_score"].iloc[0]
     assert result.honest_score == result.leaderboard()["honest_score"].iloc[0]
     assert result.best_value == result.history["valid_value"].max()
     assert set(result.best_config) == {
@@ -138,7 +140,8 @@ def test_a_conditional_hyperparameter_is_present_only_where_it_counts(wine):
 
 
 def test_diverged_trials_fail_with_advice_and_the_rest_goes_on(wine):
-    result = quick(*wine, space=TINY | {"learning_rate_init": Choice([0.01, 1e30])}, n_trials=8)
+    with pytest.warns(UserWarning, match="of 8 trials failed; the first: Diverged .* learning_rate_init"):
+        result = quick(*wine, space=TINY | {"learning_rate_init": Choice([0.01, 1e30])}, n_trials=8)
     failed = result.trials[result.trials["outcome"] == "diverged"]
     assert 0 < len(failed) < 8 and (failed["state"] == "FAIL").all() and failed["value"].isna().all()
     assert failed["user_attrs_advice"].str.contains("learning_rate_init").all()
@@ -176,7 +179,9 @@ def test_a_member_that_diverges_when_trained_again_stays_as_it_was(wine):
     candidates = (X["alcohol"].where(X.index != row, 1e30) for row in X.index)
     y = next(y for y in candidates if y.argmax() in prepare(X, y, random_state=0).rows.select)
     with pytest.warns(UserWarning, match="Trained again on all rows, the model of trial .* diverged"):
-        result = quick(X, y, **arguments)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "A constant guess scores", UserWarning)
+            result = quick(X, y, **arguments)
     assert not any(member["refit"] for member in result.ensemble.about["members"])
     assert np.abs(result.ensemble.predict(X) - X["alcohol"]).max() < 10
 
@@ -185,7 +190,8 @@ def test_a_trial_that_cannot_be_scored_fails_with_advice():
     """A Poisson deviance is defined for positive predictions only."""
     X = np.random.default_rng(0).standard_normal((300, 3))
     space = TINY | {"learning_rate_init": Choice([1e-5, 0.1])}
-    result = quick(X, np.exp(2 * X[:, 0]), scoring="neg_mean_poisson_deviance", n_trials=12, space=space)
+    with pytest.warns(UserWarning, match="of 12 trials failed; the first: .* cannot be computed"):
+        result = quick(X, np.exp(2 * X[:, 0]), scoring="neg_mean_poisson_deviance", n_trials=12, space=space)
     failed = result.trials[result.trials["outcome"] == "unscored"]
     assert 0 < len(failed) < 12 and (failed["state"] == "FAIL").all()
     assert failed["user_attrs_advice"].str.contains("neg_mean_poisson_deviance cannot be computed").all()
@@ -193,8 +199,8 @@ def test_a_trial_that_cannot_be_scored_fails_with_advice():
 
 def test_a_score_that_warns_is_only_a_score():
     """Short trials find one class of two, and have no precision for the other: that is no news, and no error."""
-    y = (np.arange(300) % 10 == 0).astype(int)
-    X = np.random.default_rng(0).standard_normal((300, 3)) + y[:, np.newaxis]
+    y = (np.arange(600) % 10 == 0).astype(int)
+    X = np.random.default_rng(0).standard_normal((600, 3)) + 3 * y[:, np.newaxis]
     result = quick(X, y, scoring="precision_macro", n_trials=12)
     assert np.isfinite(result.honest_score)
 
@@ -283,6 +289,7 @@ def test_more_trials_later_are_a_second_stage(wine, tmp_path):
         ({"random_state": 1}, "random_state"),
         ({"scoring": "accuracy"}, "scoring"),
         ({"max_epochs": 10}, "max_epochs"),
+        ({"space": TINY | {"dropout": 0.1}}, r"space \(dropout: \{.*\}, now 0\.1\)"),
     ],
 )
 def test_a_study_of_another_question_is_refused(wine, tmp_path, change, named):
@@ -398,5 +405,59 @@ def test_the_public_names_are_there():
 def test_the_smallest_table_is_searched(wine):
     X, y = wine
     rows = np.concatenate([np.flatnonzero(y == 0)[:6], np.flatnonzero(y == 1)[:6]])
-    result = quick(X.iloc[rows], y.iloc[rows], n_trials=3)
+    with pytest.warns(UserWarning, match=r"few are of 0 \(1 and 1\), 1 \(1 and 1\): they can say little of so few"):
+        result = quick(X.iloc[rows], y.iloc[rows], n_trials=3)
     assert np.isfinite(result.honest_score)
+
+
+def test_classes_with_next_to_no_rows_among_those_that_judge_are_told():
+    """Without a row of the rare class among the selection rows, the honest score knows nothing of it."""
+    X = np.random.default_rng(0).standard_normal((1000, 3))
+    y = np.where(np.arange(1000) % 160 == 0, "fraud", "fine")
+    with pytest.warns(UserWarning, match=r"the 100 selection rows, .* few are of 'fraud' \(1 and 1\): they"):
+        quick(X + 3 * (y == "fraud")[:, np.newaxis], y)
+
+
+def test_a_search_that_learned_nothing_says_so():
+    generator = np.random.default_rng(0)
+    X, y = generator.standard_normal((300, 50)), generator.integers(0, 2, 300)
+    with pytest.warns(UserWarning, match=r"A constant guess scores .0\.693\d? on the selection rows, no worse than"):
+        result = quick(X, y, max_epochs=27)
+    assert result.honest_score < -0.69
+
+
+@pytest.mark.parametrize(("labels", "told"), [(["no", "fraud"], True), ([0, 1], False), ([False, True], False)])
+def test_a_score_of_the_positive_class_says_which_it_is(labels, told):
+    X, y = load_breast_cancer(return_X_y=True)
+    given = np.array(labels)[y]
+    if told:
+        with pytest.warns(UserWarning, match="f1 looks for 'no', the last label in sorted order"):
+            quick(X, given, scoring="f1")
+    else:
+        quick(X, given, scoring="f1")
+
+
+def test_the_ensemble_is_scored_by_scikit_learn(wine_result, wine):
+    X, y = wine
+    ensemble = wine_result.ensemble
+    accuracy = accuracy_score(y, ensemble.predict(X))
+    assert ensemble.score(X, y) == get_scorer("accuracy")(ensemble, X, y) == accuracy
+    assert get_scorer("neg_log_loss")(ensemble, X, y) == pytest.approx(-log_loss(y, ensemble.predict_proba(X)))
+    assert is_classifier(ensemble) and not is_regressor(ensemble)
+
+
+def test_a_matched_index_in_another_order_is_refused(wine):
+    X, y = wine
+    with pytest.raises(ValueError, match=r"X and y have the same index in another order.*y.loc\[X.index\]"):
+        quick(X, y.sample(frac=1, random_state=0))
+
+
+def test_the_time_of_a_killed_run_counts(wine, tmp_path):
+    def fail(record):
+        if record.rung == 1:
+            raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError):
+        quick(*wine, callbacks=[fail], storage=tmp_path / "s.db")
+    with open_record(tmp_path / "s.db", "search", read_only=True) as record:
+        assert record.seconds > 0

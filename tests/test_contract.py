@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import joblib
@@ -36,7 +37,9 @@ def table():
 
 def run(storage=None, **arguments):
     settings = {"n_trials": 18, "max_epochs": 9, "space": SPACE, "n_jobs": 2, "verbose": 0} | arguments
-    return search(*table(), storage=storage, **settings)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*trials failed|the study .* cannot be continued later", UserWarning)
+        return search(*table(), storage=storage, **settings)
 
 
 def contents(result, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, bytes]]:

@@ -10,11 +10,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hpsearch.data.columns import Column, did_you_mean, kind_of, to_numbers
+from hpsearch.data.columns import Column, did_you_mean, kind_of, listed, to_numbers
 from hpsearch.data.encoding import Encoding, fit_encoding
 from hpsearch.data.splits import Rows, split_rows, strata
 from hpsearch.data.table import as_frame
-from hpsearch.data.target import Target, Task, as_column, as_labels, fit_target, infer_task
+from hpsearch.data.target import Labels, Target, Task, as_column, as_labels, fit_target, infer_task
+
+FEWEST_OF_CLASS = 3
+"""With fewer rows of a class among those that judge, the user is warned."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +92,7 @@ def prepare(
     target = fit_target(labels, known_task, rows.train, column.name if isinstance(column.name, str) else "target")
     names = _categorical_names(categorical, frame, isinstance(X, pd.DataFrame))
     encoding, warnings = fit_encoding(frame, rows.non_test, rows.train, names)
+    warnings = (*warnings, *_scarce(labels, rows, target))
     inputs, codes = encoding.encode(frame), target.codes(column)
     if n_test:
         test_table = test_frame if isinstance(X_test, pd.DataFrame) else X_test
@@ -127,6 +131,12 @@ def _table_and_target(X: object, y: object, X_name: str = "X", y_name: str = "y"
     column = as_column(y, y_name)
     if len(column) != len(frame):
         raise ValueError(f"{X_name} and {y_name} must have equally many rows, but have {len(frame)} and {len(column)}")
+    if isinstance(X, pd.DataFrame) and isinstance(y, pd.Series) and not X.index.equals(y.index):
+        if X.index.is_unique and y.index.is_unique and X.index.isin(y.index).all():
+            raise ValueError(
+                f"{X_name} and {y_name} have the same index in another order: rows are matched by position, so give "
+                f"{y_name}.loc[{X_name}.index]"
+            )
     return frame, column
 
 
@@ -173,6 +183,21 @@ def _weights(
             )
     relative = weights[:n_given] / weights[rows.train].mean()
     return weights, np.concatenate([relative, appended]).astype(np.float32)
+
+
+def _scarce(labels: Labels, rows: Rows, target: Target) -> list[str]:
+    """A sentence if a class has next to no rows among those that judge."""
+    few = []
+    for label in () if target.classes is None else target.classes.tolist():
+        counts = [int((labels[part] == label).sum()) for part in (rows.valid, rows.select)]
+        if min(counts) < FEWEST_OF_CLASS:
+            few.append(f"{label!r} ({counts[0]} and {counts[1]})")
+    if not few:
+        return []
+    return [
+        f"Of the {len(rows.valid)} validation rows, which rank the trials, and the {len(rows.select)} selection rows, "
+        f"which give the honest score, few are of {listed(few, str)}: they can say little of so few."
+    ]
 
 
 def _fingerprint(arrays: dict[str, NDArray[Any]], rows: Rows, target: Target, encoding: Encoding) -> str:

@@ -154,7 +154,16 @@ def _mistyped(column: Column, record: Record) -> str:
         held, fits = record.kind, keyed and {kind, record.kind} != {"numbers", "booleans"}
     else:
         held, fits = record.kind, kind == record.kind
-    return "" if fits else f"{record.name!r} held {held}, now it holds {kind}"
+    return "" if fits else f"{record.name!r} held {held}, now it holds {kind}{_first_that_is_no_number(column, held)}"
+
+
+def _first_that_is_no_number(column: Column, held: str) -> str:
+    """Where a column of numbers is spoilt, in words; nothing for other columns."""
+    if held != "numbers":
+        return ""
+    numbers = pd.to_numeric(column.astype(object), errors="coerce")
+    spoilt = np.flatnonzero(numbers.isna() & column.notna())
+    return f" (the first: {column.iloc[spoilt[0]]!r} in row {spoilt[0]})" if len(spoilt) else ""
 
 
 def fit_encoding(

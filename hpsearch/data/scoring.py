@@ -4,6 +4,8 @@ Log-loss and errors are negated, as in scikit-learn. Scores of regression are in
 scores are also computed here: scikit-learn's checks take a millisecond a call, as long as a short trial trains.
 """
 
+import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +16,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.metrics import get_scorer, get_scorer_names, log_loss, make_scorer
 
 from hpsearch.data.columns import did_you_mean
+from hpsearch.data.dataset import Dataset
 from hpsearch.data.target import Target
 
 DEFAULT_SCORING = {
@@ -58,6 +61,19 @@ class Scorer:
     name: str
     target: Target
     function: Callable[..., float]
+
+    @property
+    def warnings(self) -> list[str]:
+        """A sentence if one class is the positive one, and its label does not say so, as 1 and True do."""
+        classes = self.target.classes
+        if self.target.task != "binary" or self.name not in OF_POSITIVES or classes is None:
+            return []
+        if classes.dtype.kind == "b" or classes.tolist() in ([0, 1], [-1, 1]):
+            return []
+        return [
+            f"{self.name} looks for {classes.tolist()[1]!r}, the last label in sorted order; give y as 0 and 1 to look "
+            f"for {classes.tolist()[0]!r}."
+        ]
 
     @classmethod
     def of(cls, name: str | None, target: Target) -> "Scorer":
@@ -117,7 +133,10 @@ def quick_neg_root_mean_squared_error(
     return -float(np.sqrt(np.average(np.square(given.numbers - y), weights=weights)))
 
 
+OF_POSITIVES = ("average_precision", "f1", "jaccard", "precision", "recall")
+"""Scores of two classes that change when the classes are swapped."""
 EPSILON = float(np.finfo(np.float64).eps)
+HELD_PARTS = {"valid": "validation", "select": "selection", "test": "test"}
 QUICK: dict[str, Callable[[NDArray[Any], Any, NDArray[np.float64] | None], float]] = {
     "neg_log_loss": quick_neg_log_loss,
     "neg_root_mean_squared_error": quick_neg_root_mean_squared_error,
@@ -137,3 +156,27 @@ def _scorer(name: str, target: Target) -> Callable[..., float]:
         scorer = get_scorer(name)
     function: Callable[..., float] = scorer
     return function
+
+
+def guess_scores(scorer: Scorer, dataset: Dataset) -> dict[str, float]:
+    """What a constant guess scores on each part of the rows that are judged by.
+
+    Raises:
+        ValueError: if the score is not defined for one of them, naming score, part and reason.
+    """
+    guess, scores = dataset.targets[dataset.rows.train].mean(axis=0), {}
+    for part, words in HELD_PARTS.items():
+        rows = getattr(dataset.rows, part)
+        if len(rows) == 0:
+            continue
+        weights = None if dataset.sample_weight is None else dataset.sample_weight[rows]
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                scores[part] = scorer(dataset.y[rows], np.tile(guess, (len(rows), 1)), weights)
+            reason = "" if math.isfinite(scores[part]) else "it is not defined for them"
+        except (ValueError, TypeError, ArithmeticError) as error:
+            reason = str(error).splitlines()[0]
+        if reason:
+            raise ValueError(f"scoring={scorer.name!r} cannot be computed on the {len(rows)} {words} rows: {reason}")
+    return scores

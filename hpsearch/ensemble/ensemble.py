@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import accuracy_score, r2_score
+from sklearn.utils import ClassifierTags, RegressorTags, Tags, TargetTags
 from sklearn.utils.metaestimators import available_if
 
 from hpsearch.data.encoding import Encoding
@@ -54,7 +56,20 @@ class Ensemble:
             raise ValueError(f"votes must be one per network, {len(self.networks)}, but got {len(self.votes)}")
 
     def __repr__(self) -> str:
-        return f"<Ensemble {self.name}: {len(self.networks)} networks, {self.target.task} of {self.target.name!r}>"
+        networks = "1 network" if len(self.networks) == 1 else f"{len(self.networks)} networks"
+        return f"<Ensemble {self.name}: {networks}, {self.target.task} of {self.target.name!r}>"
+
+    def __sklearn_tags__(self) -> Tags:
+        is_classifier = _is_classifier(self)
+        return Tags(
+            estimator_type="classifier" if is_classifier else "regressor",
+            target_tags=TargetTags(required=True),
+            classifier_tags=ClassifierTags() if is_classifier else None,
+            regressor_tags=None if is_classifier else RegressorTags(),
+        )
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
 
     def outputs(self, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
         """Class probabilities or standardised numbers, (n_rows, n_outputs), for encoded `inputs` (n_rows, n_inputs)."""
@@ -96,6 +111,13 @@ class Ensemble:
         """Class probabilities, (n_rows, n_classes), in the order of `classes_`. Only for classification."""
         outputs = self.outputs(self.encoding.encode(X))
         return np.asarray(outputs / outputs.sum(axis=1, keepdims=True))
+
+    def score(self, X: object, y: object, sample_weight: object = None) -> float:
+        """Accuracy of the labels, or R² of the numbers, as scikit-learn's estimators have it."""
+        truth = self.target.codes(y)
+        predicted = self.target.codes(self.predict(X))
+        score = accuracy_score if _is_classifier(self) else r2_score
+        return float(score(truth, predicted, sample_weight=sample_weight))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model folder: safetensors, JSON, and a manifest with the SHA-256 of every file, written last.

@@ -23,9 +23,17 @@ def difference(recorded: Identity, identity: Identity) -> str:
     """The first name of `identity`, in its order, whose value is recorded otherwise, in words; empty if none is."""
     for name, value in identity.items():
         if recorded.get(name) != value:
-            values = f" ({_short(recorded.get(name))}, now {_short(value)})"
-            return "other data" if name == DATA else f"another {name}{values}"
+            return "other data" if name == DATA else f"another {name} ({_change(recorded.get(name), value)})"
     return ""
+
+
+def _change(before: Any, now: Any) -> str:
+    """Two values that differ, or of two tables the first entries that do, in words."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        for key in sorted({*before, *now}):
+            if before.get(key) != now.get(key):
+                return f"{key}: {_short(before.get(key))}, now {_short(now.get(key))}"
+    return f"{_short(before)}, now {_short(now)}"
 
 
 def refuse_checkpoints_of_others(folder: Path, identity: Identity) -> None:
@@ -66,4 +74,4 @@ def _digest(identity: Identity) -> str:
 
 def _short(value: Any) -> str:
     text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return text if len(text) <= 120 else text[:117] + "..."

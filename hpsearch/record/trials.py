@@ -5,6 +5,7 @@ An `optuna.Study` knows what each trial drew and how it did; a user attribute of
 """
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, TypeAlias
 from urllib.parse import quote
 
 import optuna
-from optuna.storages import BaseStorage
+from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
@@ -91,11 +92,11 @@ class StudyRecord:
 
     @property
     def seconds(self) -> float:
-        """Wall time of all runs so far that came to their end, NaN if there was none."""
+        """Wall time of all runs so far, up to the last rung they finished; NaN if there was none."""
         return float(self.study.user_attrs.get(SECONDS, float("nan")))
 
     def add_seconds(self, seconds: float) -> None:
-        """Add the wall time of one run."""
+        """Add wall time of a run."""
         self.study.set_user_attr(SECONDS, self.study.user_attrs.get(SECONDS, 0.0) + seconds)
 
     def identify(self, identity: Mapping[str, Any]) -> None:
@@ -207,6 +208,8 @@ def open_record(
                 stack.enter_context(Lock(place / "lock"))
             _remove_leftovers(storage, folder)
         opened = open_storage(storage, synchronous=synchronous, read_only=read_only)
+        if isinstance(opened, RDBStorage) and opened is not storage:
+            stack.callback(_disconnect, opened)
         if not read_only:
             _create_study(opened, study_name)
         try:
@@ -216,7 +219,7 @@ def open_record(
             raise ValueError(f"{storage} holds no study named {study_name!r}; it holds: {names}") from None
         _refuse_other_directions(record.study)
         if folder is None and storage is not None and not read_only:
-            _refuse_to_continue(record)
+            _check_is_new(record)
         yield record
 
 
@@ -285,14 +288,26 @@ def _create_study(storage: BaseStorage, study_name: str) -> None:
         optuna.logging.set_verbosity(verbosity)
 
 
-def _refuse_to_continue(record: StudyRecord) -> None:
-    """ValueError if the study was planned before, for it is to be opened without the checkpoints of its trials."""
+def _disconnect(storage: RDBStorage) -> None:
+    """Close the connections to a database, which SQLAlchemy would keep for later."""
+    storage.remove_session()
+    storage.engine.dispose()
+
+
+def _check_is_new(record: StudyRecord) -> None:
+    """ValueError if a study that is opened without the checkpoints of its trials was planned before; else a warning."""
     if record.plan is not None:
         raise ValueError(
             f"the study {record.study.study_name!r} cannot be continued without its checkpoints, which are not in the "
             "storage; pass fits=, the folder that keeps them (in a new one, its trials are trained again), or choose "
             "another study_name"
         )
+    warnings.warn(
+        f"the study {record.study.study_name!r} cannot be continued later, for its checkpoints are kept in memory; "
+        "pass fits=, a folder for them",
+        UserWarning,
+        stacklevel=2,
+    )
 
 
 def _refuse_other_directions(study: optuna.Study) -> None:

@@ -328,3 +328,11 @@ def test_many_rows_are_encoded_as_few():
     inputs = encoding.encode(table)
     for rows in (slice(0, 1), slice(7, 19), slice(19_990, None)):
         np.testing.assert_array_equal(inputs[rows], encoding.encode(table[rows]))
+
+
+def test_the_first_cell_that_spoils_a_column_of_numbers_is_shown() -> None:
+    frame = pd.DataFrame({"tenure": np.arange(40.0), "town": ["a", "b"] * 20})
+    encoding, _ = fit_encoding(frame, np.arange(40), np.arange(40), [])
+    spoilt = frame.assign(tenure=[*map(str, range(12)), "n/a", *map(str, range(27))])
+    with pytest.raises(ValueError, match=r"'tenure' held numbers, now it holds text \(the first: 'n/a' in row 12\)"):
+        encoding.encode(spoilt)

@@ -360,10 +360,10 @@ def test_reading_a_study_that_is_not_there(tmp_path):
 @pytest.mark.parametrize("kind", ["url", "storage"])
 def test_a_planned_study_in_a_database_is_continued_with_its_fits_only(kind, tmp_path):
     storage = f"sqlite:///{tmp_path}/optuna.db" if kind == "url" else InMemoryStorage()
-    with open_record(storage, "s") as record:
-        record.identify(ASKED)
-    with open_record(storage, "s") as record:
-        record.plan = [{"n_trials": 4}]
+    with pytest.warns(UserWarning, match="'s' cannot be continued later, .*; pass fits="):
+        with open_record(storage, "s") as record:
+            record.identify(ASKED)
+            record.plan = [{"n_trials": 4}]
     with pytest.raises(ValueError, match="'s' cannot be continued without .*; pass fits=, the folder that keeps them"):
         with open_record(storage, "s"):
             pass
