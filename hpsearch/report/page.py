@@ -37,7 +37,8 @@ MOST_ROWS = 10
 STYLE = """
 :root { color-scheme: light dark; --ink: #1f2933; --muted: #5c6874; --hair: #dfe4e9; --paper: #fff;
   --mark: #eaf2fb; --warn: #fdf1e6; --accent: #b84c06; }
-@media screen and (prefers-color-scheme: dark) { .chart svg, .legend i { filter: invert(.92) hue-rotate(180deg); }
+@media screen and (prefers-color-scheme: dark) {
+  .chart svg, .legend i { filter: invert(.92) hue-rotate(180deg) brightness(1.2); }
   :root { --ink: #e3e8ed; --muted: #9aa6b2; --hair: #333c46; --paper: #15191e;
     --mark: #1b2c40; --warn: #33261a; --accent: #f0924c; } }
 * { box-sizing: border-box; }
@@ -48,7 +49,7 @@ h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 1rem; }
 h2 { font-size: 1.25rem; margin: 3rem 0 .5rem; padding-top: 1rem; border-top: 1px solid var(--hair); }
 h3 { font-size: .95rem; margin: 0 0 .25rem; } h3 em { font-style: normal; font-weight: 400; color: var(--accent); }
 p { margin: .5rem 0 1rem; max-width: 46rem; }
-.lead { font-size: 1.2rem; line-height: 1.5; }
+.lead { font-size: 1.2rem; line-height: 1.5; } .lead b { white-space: nowrap; }
 .note, .legend, footer { color: var(--muted); font-size: .9rem; }
 .warnings { background: var(--warn); border-left: 4px solid var(--accent); padding: .75rem 1rem; margin: 1.5rem 0; }
 .warnings ul { margin: .25rem 0 0; padding-left: 1.2rem; }
@@ -136,15 +137,19 @@ def _leaderboard(findings: Findings) -> str:
     sentence = (
         "The honest score is that of predicting each fifth of the selection rows by what is chosen on the other four, "
         "± the deviation between the fifths (not a standard error). In the chosen row the kind of ensemble is part of "
-        "that choice, in the others only the number of its models. The test rows were used for nothing else. The value "
-        "chosen on is the score on the validation rows, which flatters, for they also ranked the trials."
+        "that choice, in the others only the number of its models. The value chosen on is the score on the validation "
+        "rows, which flatters, for they also ranked the trials."
     )
+    if findings.n_rows["test"]:
+        sentence += " The test rows were used for nothing else."
+    else:
+        del columns["test score"]
     loss = "squared error" if findings.task == "regression" else "log-loss"
     reason = (
         f"Chosen is the kind with the least {loss} on the {counted(findings.n_rows['select'], 'selection row')}, "
         "whatever the score, and errors not yet seen are reckoned in. Of each kind the most models vote whose loss is "
-        "within one standard error of the least. So another row may look better by the score: the difference is mostly "
-        "the noise of so few rows."
+        "within one standard error of the least. So another row may look better by the score: such a difference is "
+        "mostly noise."
     )
     marked = np.flatnonzero(board["chosen"]).tolist()
     table = _table(columns, text=["ensemble"], marked=marked)
@@ -178,10 +183,10 @@ def _learning(findings: Findings) -> str:
     notes = []
     if len(curves.curves) < curves.n_trials:
         notes.append(f"{len(curves.curves)} of {curves.n_trials:,} curves are drawn.")
-    unseen = [f"{counted(curves.n_failed, 'trial')} that failed before"] if curves.n_failed else []
-    unseen += [f"{counted(curves.n_above, 'trial')} above it to the end"] if curves.n_above else []
+    unseen = [f"{counted(curves.n_failed, 'trial')} that failed"] if curves.n_failed else []
+    unseen += [f"{counted(curves.n_above, 'trial')} that stayed above it"] if curves.n_above else []
     if unseen:
-        notes.append(f"Not to be seen, for they never came down to the part shown: {' and '.join(unseen)}.")
+        notes.append(f"Never on the axis: {', '.join(unseen)}.")
     n_rungs = len(figures.rung_labels(findings.plan))
     charts = _chart("Validation loss of all trials", plots.draw_learning_curves(curves, n_rungs))
     charts += _chart(f"The best trial, number {best.training.trial_number}", plots.draw_best_trial(best))

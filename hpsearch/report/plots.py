@@ -241,7 +241,7 @@ def _dots(axes: Axes, x: Floats, y: Floats, record: Panel, n_rungs: int) -> None
 def _markers(axes: Axes, x: Floats, y: Floats, marker: str, colour: str) -> None:
     # evenly thinned where they would lie on top of each other anyway
     step = 1 + len(x) // MOST_MARKERS
-    axes.plot(x[::step], y[::step], marker, color=colour, markersize=4.8 if marker == "o" else 4.2,
+    axes.plot(x[::step], y[::step], marker, color=colour, markersize={"o": 4.8, "v": 5.6, "x": 4.2}[marker],
               markeredgecolor=colour if marker == "x" else "white", markeredgewidth=0.9 if marker == "x" else 0.5,
               zorder=3)  # fmt: skip
 
@@ -331,7 +331,7 @@ def _is_below(curve: Curve, axis: Axis) -> NDArray[np.bool_]:
 
 
 def _lane(axis: Axis) -> float:
-    return axis.low / (axis.high / axis.low) ** 0.07
+    return axis.low / math.pow(axis.high / axis.low, 0.07)
 
 
 def _say(axes: Axes, sentence: str) -> None:

@@ -164,8 +164,8 @@ def test_the_leaderboard_says_why_the_chosen_one_was_chosen() -> None:
 
 def test_trials_that_are_not_to_be_seen_are_counted_by_how_they_ended() -> None:
     text = page(made_up([(-0.5 - number / 100,) for number in range(40)] + [(-1e9,), (math.nan,), (math.nan,)]))
-    assert "never came down to the part shown: 2 trials that failed before and 1 trial above it to the end." in text
-    assert "Not to be seen" not in page(made_up([(-0.5,), (-0.6,)]))
+    assert "Never on the axis: 2 trials that failed, 1 trial that stayed above it." in text
+    assert "Never on the axis" not in page(made_up([(-0.5,), (-0.6,)]))
 
 
 def test_one_of_a_thing_is_no_plural() -> None:
@@ -173,6 +173,12 @@ def test_one_of_a_thing_is_no_plural() -> None:
     text = page(made_up([(-0.5,)], n_rows=n_rows, plan=[{"n_trials": 1, "rungs": [{"epochs": 1, "keep": 1}]}]))
     assert "The only trial with a value" in text
     assert not re.findall(r"\b1 (?:\w+ )?(?:rows|trials|epochs|models|networks|columns|inputs)\b", text)
+
+
+def test_without_test_rows_the_leaderboard_has_no_test_score() -> None:
+    n_rows = {"train": 7, "valid": 2, "select": 2, "test": 0}
+    assert "test score" in Outline(page(made_up())).tables[1][0]
+    assert "test score" not in Outline(page(made_up(n_rows=n_rows))).tables[1][0]
 
 
 def test_long_lists_are_cut_and_counted() -> None:
