@@ -30,7 +30,7 @@ MOST_POINTS = 60
 FENCE = 4.0
 
 # A loss axis covers at most so many powers of ten.
-LOSS_DECADES = 3
+LOSS_DECADES = 5
 
 # Labels of a hyperparameter's axis are at least this far apart, in unit coordinates.
 TICK_DISTANCE = 0.22
@@ -60,7 +60,8 @@ class LearningCurves:
 
     Attributes:
         curves: those to draw, the ones that got furthest last; the best trial is the very last.
-        n_trials: how many trials have a curve; `n_outside`: how many of the drawn are never on the axis.
+        n_trials: how many trials were trained.
+        n_failed, n_above: how many of them are never on the axis: those that failed, and the others.
         rung_ends: epochs at which rungs end.
         axis: of the loss, which is logarithmic; None where no loss is finite and positive.
         chance: the loss of a model that knows nothing, NaN if unknown.
@@ -68,7 +69,8 @@ class LearningCurves:
 
     curves: tuple[Curve, ...]
     n_trials: int
-    n_outside: int
+    n_failed: int
+    n_above: int
     rung_ends: tuple[int, ...]
     axis: Axis | None
     chance: float
@@ -155,7 +157,7 @@ def score_axis(values: Floats) -> Axis | None:
 
 
 def loss_axis(losses: Floats) -> Axis | None:
-    """A logarithmic axis from the least loss, within a few decades, to the fence; None without a positive loss."""
+    """A logarithmic axis from the least loss, within `LOSS_DECADES`, to the fence; None without a positive loss."""
     shown = np.log10(losses[np.isfinite(losses) & (losses > 0)])
     if len(shown) == 0:
         return None
@@ -183,10 +185,13 @@ def learning_curves(findings: Findings) -> LearningCurves:
     facts, chance = trial_facts(findings), findings.chance["chance_loss"]
     curves = _curves(findings.history, _thinned_trials(facts), "valid_loss", _rung_ends(findings))
     axis = loss_axis(np.concatenate([curve.losses for curve in curves]))
+    lowest = findings.history.groupby("trial_number")["valid_loss"].min()
+    unseen = facts["state"][~(lowest <= (axis.high if axis else -math.inf))]
     return LearningCurves(
         curves=curves,
         n_trials=len(facts),
-        n_outside=sum(axis is None or not (curve.losses <= axis.high).any() for curve in curves),
+        n_failed=int((unseen == "FAIL").sum()),
+        n_above=int((unseen != "FAIL").sum()),
         rung_ends=_rung_ends(findings),
         axis=axis,
         chance=float(chance.iloc[0]) if len(chance) else math.nan,
@@ -334,7 +339,7 @@ def rung_labels(plan: Sequence[dict[str, Any]]) -> list[str]:
     for rung in range(max(len(stage["rungs"]) for stage in plan)):
         ends = [int(stage["rungs"][rung]["epochs"]) for stage in plan if rung < len(stage["rungs"])]
         span = str(min(ends)) if min(ends) == max(ends) else f"{min(ends)} to {max(ends)}"
-        labels.append(f"rung {rung + 1}: {span} epochs")
+        labels.append(f"rung {rung + 1}: {span} epoch{'' if span == '1' else 's'}")
     return labels
 
 

@@ -16,6 +16,7 @@ import pandas as pd
 from hpsearch.diagnostics.curves import diverged_share, gap_table
 from hpsearch.record.folder import write_file
 from hpsearch.record.tables import has_parquet, write_csv, write_parquet
+from hpsearch.space.distributions import as_stored
 from hpsearch.space.space import SearchSpace
 
 ENDINGS = {
@@ -25,6 +26,12 @@ ENDINGS = {
     "unfinished": "The search is not finished",
 }
 """How a run may have ended, in words."""
+
+STATES = {"COMPLETE": "complete", "PRUNED": "cut", "FAIL": "failed", "RUNNING": "unfinished"}
+"""Optuna's states of a trial, in words."""
+
+ZERO = 1e-12
+"""A smaller number is told as 0: the log-loss of a model that is always right is a rounding error."""
 
 
 @dataclass(frozen=True)
@@ -86,11 +93,14 @@ class Findings:
 
     @property
     def epochs_without_halving(self) -> int:
-        """Epochs if every trial that has ended had been trained to the last rung of its stage."""
+        """Epochs if every trial that was cut had been trained to the last rung of its stage.
+
+        A trial that failed, or has not ended, counts as many as it was trained for.
+        """
         longest = {number: stage["rungs"][-1]["epochs"] for number, stage in enumerate(self.plan)}
-        ended = self.trials[self.trials["state"] != "RUNNING"]
-        unfinished = ~self.history["trial_number"].isin(ended["number"])
-        return int(ended["stage"].map(longest).sum() + unfinished.sum())
+        sound = self.trials[self.trials["state"].isin(["COMPLETE", "PRUNED"])]
+        others = ~self.history["trial_number"].isin(sound["number"])
+        return int(sound["stage"].map(longest).sum() + others.sum())
 
     @property
     def gaps(self) -> pd.DataFrame:
@@ -101,19 +111,18 @@ class Findings:
 def summary_table(findings: Findings) -> pd.DataFrame:
     """The run in ten rows: columns item, value (text)."""
     chosen, trials, rows = findings.chosen, findings.trials, findings.n_rows
-    states = trials["state"].value_counts()
-    counted = ", ".join(f"{states[state]} {state.lower()}" for state in states.index)
     saved = 1 - findings.epochs_trained / max(findings.epochs_without_halving, 1)
     items = {
         "task": f"{findings.task}, target {findings.target!r}",
-        "data": f"{sum(rows.values()):,} rows ({', '.join(f'{count:,} {part}' for part, count in rows.items())}), "
-        f"{findings.n_columns} columns as {findings.n_inputs} inputs",
+        "data": f"{counted(sum(rows.values()), 'row')} "
+        f"({', '.join(f'{count:,} {part}' for part, count in rows.items())}), "
+        f"{counted(findings.n_columns, 'column')} as {counted(findings.n_inputs, 'input')}",
         "score": f"{findings.scoring} (greater is better)",
-        "trials": f"{len(trials):,} ({counted}); {diverged_share(trials):.0%} diverged",
-        "cost": f"{findings.epochs_trained:,} epochs of training, {saved:.0%} saved by halving, "
+        "trials": f"{len(trials):,} ({_states(trials)}); {_failures(trials)}",
+        "cost": f"{counted(findings.epochs_trained, 'epoch')} of training, {saved:.0%} saved by halving, "
         + duration(findings.seconds),
         "best trial": f"{config_text(findings.best_config)}; value {number(findings.best_value, 4)} (chosen on)",
-        "ensemble": f"{chosen['ensemble']}: {chosen['n_members']} of {len(trials)} trials"
+        "ensemble": f"{chosen['ensemble']}: {chosen['n_members']} of {counted(len(trials), 'trial')}"
         if chosen["n_members"] > 1
         else f"{chosen['ensemble']}: a single model",
         "honest score": f"{with_deviation(chosen['honest_score'], chosen['honest_deviation'])} "
@@ -124,11 +133,33 @@ def summary_table(findings: Findings) -> pd.DataFrame:
     return pd.DataFrame({"item": list(items), "value": list(items.values())})
 
 
+def _states(trials: pd.DataFrame) -> str:
+    """How many trials are in each state: "7 complete, 57 cut"."""
+    counts = trials["state"].value_counts()
+    return ", ".join(f"{counts[state]:,} {word}" for state, word in STATES.items() if state in counts)
+
+
+def _failures(trials: pd.DataFrame) -> str:
+    """The share of trials that diverged; where some failed otherwise, that of all that failed too."""
+    diverged, failed = diverged_share(trials), (trials["state"] == "FAIL").mean()
+    return f"{failed:.0%} failed, {diverged:.0%} diverged" if failed > diverged else f"{diverged:.0%} diverged"
+
+
+def counted(count: int, noun: str) -> str:
+    """A count and what it counts, which ends in s unless it is one."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def number(value: float, digits: int = 3) -> str:
-    """A number for a person: significant digits without trailing zeros, a true minus sign, "–" for a missing one."""
+    """A number for a person: significant digits without trailing zeros, a true minus sign, "–" for a missing one.
+
+    Less than `ZERO` is 0.
+    """
     if not math.isfinite(value):
         return "–"
-    if value == 0 or 1e-4 <= abs(value) < 1e7:
+    if abs(value) < ZERO:
+        return "0"
+    if _is_plain(value):
         whole = f"{value:,.{_decimals(value, digits)}f}"
         text = whole.rstrip("0").rstrip(".") if "." in whole else whole
     else:
@@ -138,22 +169,33 @@ def number(value: float, digits: int = 3) -> str:
 
 
 def numbers(values: Iterable[float], digits: int = 4) -> list[str]:
-    """A column of numbers with as many decimals each, so many that a typical one has `digits` significant digits."""
+    """A column of numbers with as many decimals each, so many that a typical one has `digits` significant digits.
+
+    Where a typical one is tiny, or a number huge, each has its own digits.
+    """
     values = [float(value) for value in values]
-    sizes = [abs(value) for value in values if math.isfinite(value) and value != 0]
-    decimals = _decimals(statistics.median(sizes), digits) if sizes else 0
+    sizes = [abs(value) for value in values if math.isfinite(value) and abs(value) >= ZERO]
+    typical = statistics.median(sizes) if sizes else 1.0
+    decimals = _decimals(typical, digits)
     return [
-        number(value, digits) if not abs(value) < 1e7 else f"{value:,.{decimals}f}".replace("-", "−")
-        for value in values
+        fixed(value, decimals) if typical >= 1e-4 and abs(value) < 1e7 else number(value, digits) for value in values
     ]
+
+
+def fixed(value: float, decimals: int) -> str:
+    """A number with so many decimals and a true minus sign; "0" if nothing is left of it."""
+    text = f"{value:,.{decimals}f}"
+    return text.replace("-", "−") if any(digit in text for digit in "123456789") else "0"
 
 
 def with_deviation(value: float, deviation: float) -> str:
     """A score and its deviation, both to the second digit of the deviation."""
-    if not math.isfinite(value) or not math.isfinite(deviation) or deviation <= 0:
+    if not math.isfinite(value) or not math.isfinite(deviation) or deviation < ZERO:
         return number(value, 4)
+    if not _is_plain(deviation) or abs(value) >= 1e7:
+        return f"{number(value, 4)} ± {number(deviation, 2)}"
     decimals = _decimals(deviation, 2)
-    return f"{value:,.{decimals}f} ± {deviation:,.{decimals}f}".replace("-", "−")
+    return f"{fixed(value, decimals)} ± {fixed(deviation, decimals)}"
 
 
 def duration(seconds: float) -> str:
@@ -164,15 +206,25 @@ def duration(seconds: float) -> str:
     return f"{seconds / size:.1f} {unit}"
 
 
+def _is_plain(value: float) -> bool:
+    """Is a number of this size read without a power of ten?"""
+    return 1e-4 <= abs(value) < 1e7
+
+
 def _decimals(value: float, digits: int) -> int:
-    """Decimals that give `value` so many significant digits."""
-    return 0 if value == 0 else min(max(0, digits - 1 - math.floor(math.log10(abs(value)))), 12)
+    """Decimals that give `value`, which is not 0, so many significant digits."""
+    return max(0, digits - 1 - math.floor(math.log10(abs(value))))
 
 
 def config_text(config: dict[str, Any]) -> str:
-    """A config in one line, numbers to three digits."""
-    shown = (f"{value:.3g}" if isinstance(value, float) else str(value) for value in config.values())
-    return ", ".join(f"{name}={value}" for name, value in zip(config, shown, strict=True))
+    """A config in one line, numbers to three digits, and lists as everywhere else: [64, 64]."""
+    return ", ".join(f"{name}={_value_text(value)}" for name, value in config.items())
+
+
+def _value_text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return str(as_stored(value))
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def summary_document(findings: Findings) -> dict[str, Any]:
@@ -230,7 +282,7 @@ def write_tables(findings: Findings, folder: Path) -> list[str]:
         write_csv(table, folder / f"{name}.csv")
     for name, table in as_parquet.items():
         write_parquet(_of_one_type(table), folder / f"{name}.parquet")
-    document = json.dumps(summary_document(findings), indent=2)
+    document = json.dumps(summary_document(findings), indent=2) + "\n"
     write_file(folder / "summary.json", document.encode())
     return [f"{name}.csv" for name in as_csv] + [f"{name}.parquet" for name in as_parquet] + ["summary.json"]
 

@@ -17,8 +17,10 @@ from hpsearch.record.folder import write_file
 from hpsearch.report import figures, plots
 from hpsearch.report.findings import (
     ENDINGS,
+    STATES,
     Findings,
     config_text,
+    counted,
     duration,
     number,
     numbers,
@@ -32,12 +34,11 @@ N_BEST = 10
 # Long lists are cut after so many rows, and the rest is counted.
 MOST_ROWS = 10
 
-STATES = {"COMPLETE": "complete", "PRUNED": "cut", "FAIL": "failed", "RUNNING": "unfinished"}
-
 STYLE = """
 :root { color-scheme: light dark; --ink: #1f2933; --muted: #5c6874; --hair: #dfe4e9; --paper: #fff;
   --mark: #eaf2fb; --warn: #fdf1e6; --accent: #b84c06; }
-@media screen and (prefers-color-scheme: dark) { .chart svg, .legend i { filter: invert(.92) hue-rotate(180deg); }
+@media screen and (prefers-color-scheme: dark) {
+  .chart svg, .legend i { filter: invert(.92) hue-rotate(180deg) brightness(1.2); }
   :root { --ink: #e3e8ed; --muted: #9aa6b2; --hair: #333c46; --paper: #15191e;
     --mark: #1b2c40; --warn: #33261a; --accent: #f0924c; } }
 * { box-sizing: border-box; }
@@ -48,7 +49,7 @@ h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 1rem; }
 h2 { font-size: 1.25rem; margin: 3rem 0 .5rem; padding-top: 1rem; border-top: 1px solid var(--hair); }
 h3 { font-size: .95rem; margin: 0 0 .25rem; } h3 em { font-style: normal; font-weight: 400; color: var(--accent); }
 p { margin: .5rem 0 1rem; max-width: 46rem; }
-.lead { font-size: 1.2rem; line-height: 1.5; }
+.lead { font-size: 1.2rem; line-height: 1.5; } .lead b { white-space: nowrap; }
 .note, .legend, footer { color: var(--muted); font-size: .9rem; }
 .warnings { background: var(--warn); border-left: 4px solid var(--accent); padding: .75rem 1rem; margin: 1.5rem 0; }
 .warnings ul { margin: .25rem 0 0; padding-left: 1.2rem; }
@@ -100,18 +101,18 @@ def headline(findings: Findings) -> str:
     n_trials, n_trained = len(findings.trials), findings.history["trial_number"].nunique()
     model = f"the ensemble of {chosen['n_members']} models" if chosen["n_members"] > 1 else "the best single model"
     honest = with_deviation(chosen["honest_score"], chosen["honest_deviation"])
-    test = f", and <b>{number(chosen['test_score'], 4)}</b> on the {n_test:,} test rows"
+    test = f", and <b>{number(chosen['test_score'], 4)}</b> on the {counted(n_test, 'test row')}"
     return (
         f"On rows that nothing was chosen on, {model} scores {escape(findings.scoring)} <b>{honest}</b>"
         f"{test if math.isfinite(chosen['test_score']) else ''} (greater is better). {ENDINGS[findings.ended]}: "
-        f"{f'{n_trained:,} of ' if n_trained < n_trials else ''}{_count(n_trials, 'trial')}, "
-        f"{_count(findings.epochs_trained, 'epoch')} of training, {duration(findings.seconds)}."
+        f"{f'{n_trained:,} of ' if n_trained < n_trials else ''}{counted(n_trials, 'trial')}, "
+        f"{counted(findings.epochs_trained, 'epoch')} of training, {duration(findings.seconds)}."
     )
 
 
 def _opening(findings: Findings) -> str:
     warnings = "".join(f"<li>{escape(sentence)}</li>" for sentence in findings.warnings)
-    heading = f"<b>{_count(len(findings.warnings), 'warning')}</b>"
+    heading = f"<b>{counted(len(findings.warnings), 'warning')}</b>"
     box = f'<div class="warnings">{heading}<ul>{warnings}</ul></div>\n' if warnings else ""
     summary = summary_table(findings)
     values = summary["value"].mask(summary["item"] == "warnings", "see the box above" if warnings else "none")
@@ -135,12 +136,24 @@ def _leaderboard(findings: Findings) -> str:
     }
     sentence = (
         "The honest score is that of predicting each fifth of the selection rows by what is chosen on the other four, "
-        "± the deviation between the fifths. In the chosen row the kind of ensemble is part of that choice, in the "
-        "others only the number of its models. The test rows were used for nothing else. The value chosen on is the "
-        "score on the validation rows, which flatters, for they also ranked the trials."
+        "± the deviation between the fifths (not a standard error). In the chosen row the kind of ensemble is part of "
+        "that choice, in the others only the number of its models. The value chosen on is the score on the validation "
+        "rows, which flatters, for they also ranked the trials."
+    )
+    if findings.n_rows["test"]:
+        sentence += " The test rows were used for nothing else."
+    else:
+        del columns["test score"]
+    loss = "squared error" if findings.task == "regression" else "log-loss"
+    reason = (
+        f"Chosen is the kind with the least {loss} on the {counted(findings.n_rows['select'], 'selection row')}, "
+        "whatever the score, and errors not yet seen are reckoned in. Of each kind the most models vote whose loss is "
+        "within one standard error of the least. So another row may look better by the score: such a difference is "
+        "mostly noise."
     )
     marked = np.flatnonzero(board["chosen"]).tolist()
-    return f"<h2>Leaderboard</h2>\n<p>{sentence}</p>\n{_table(columns, text=['ensemble'], marked=marked)}"
+    table = _table(columns, text=["ensemble"], marked=marked)
+    return f"<h2>Leaderboard</h2>\n<p>{sentence}</p>\n<p>{reason}</p>\n{table}"
 
 
 def _best_configs(findings: Findings) -> str:
@@ -156,9 +169,13 @@ def _best_configs(findings: Findings) -> str:
         **_config_columns(findings, best.index.tolist()),
     }
     fixed = escape(config_text(dict(findings.space.fixed)))
-    note = f"The {len(best)} best of {_count(n_valued, 'trial')} with a value, by the best value at the end of a rung."
+    note = f"{_best_of(len(best), n_valued)} with a value, by the best value at the end of a rung."
     note += f" Fixed in all of them: {fixed}." if fixed else ""
     return f"<h2>Best configs</h2>\n<p>{note}</p>\n{_table(columns, text=['state'])}"
+
+
+def _best_of(n_best: int, n_trials: int) -> str:
+    return f"The {n_best} best of {counted(n_trials, 'trial')}" if n_trials > 1 else "The only trial"
 
 
 def _learning(findings: Findings) -> str:
@@ -166,8 +183,10 @@ def _learning(findings: Findings) -> str:
     notes = []
     if len(curves.curves) < curves.n_trials:
         notes.append(f"{len(curves.curves)} of {curves.n_trials:,} curves are drawn.")
-    if curves.n_outside:
-        notes.append(f"{_count(curves.n_outside, 'trial')} never came down to the part shown.")
+    unseen = [f"{counted(curves.n_failed, 'trial')} that failed"] if curves.n_failed else []
+    unseen += [f"{counted(curves.n_above, 'trial')} that stayed above it"] if curves.n_above else []
+    if unseen:
+        notes.append(f"Never on the axis: {', '.join(unseen)}.")
     n_rungs = len(figures.rung_labels(findings.plan))
     charts = _chart("Validation loss of all trials", plots.draw_learning_curves(curves, n_rungs))
     charts += _chart(f"The best trial, number {best.training.trial_number}", plots.draw_best_trial(best))
@@ -184,7 +203,7 @@ def _gap_table(findings: Findings) -> str:
     gaps, trials = findings.gaps, findings.trials
     rungs = pd.MultiIndex.from_frame(gaps[["stage", "rung"]])
     n_trained = findings.history.groupby(["stage", "rung"])["trial_number"].nunique().reindex(rungs)
-    diverged = trials[trials["outcome"] == "diverged"].groupby(["stage", "rung"]).size()
+    failed = trials[trials["state"] == "FAIL"].groupby(["stage", "rung"]).size()
     columns = {
         "stage": [str(stage + 1) for stage in gaps["stage"]],
         "rung": [str(rung + 1) for rung in gaps["rung"]],
@@ -194,7 +213,7 @@ def _gap_table(findings: Findings) -> str:
         "validation loss": numbers(gaps["valid_loss"], 3),
         "gap": numbers(gaps["gap"], 3),
         "overfitting": [f"{share:.0%}" for share in gaps["overfitting"]],
-        "diverged": [f"{share:.0%}" for share in diverged.reindex(rungs, fill_value=0) / n_trained],
+        "failed": [f"{share:.0%}" for share in failed.reindex(rungs, fill_value=0) / n_trained],
     }
     if len(findings.plan) == 1:
         del columns["stage"]
@@ -210,7 +229,7 @@ def _failures(findings: Findings) -> str:
         return ""
     advice = failed.get("user_attrs_advice", pd.Series("", index=failed.index)).fillna("")
     columns = {"trial": [str(trial) for trial in failed["number"]], "what happened": advice.tolist()}
-    return f"<h3>{_count(len(failed), 'trial')} failed</h3>\n{_table(columns, long=['what happened'])}"
+    return f"<h3>{counted(len(failed), 'trial')} failed</h3>\n{_table(columns, long=['what happened'])}"
 
 
 def _hyperparameters(findings: Findings) -> str:
@@ -242,8 +261,8 @@ def _hyperparameters(findings: Findings) -> str:
 def _cost(findings: Findings) -> str:
     trained, without = findings.epochs_trained, findings.epochs_without_halving
     sentence = (
-        f"{_count(trained, 'epoch')} of training, {duration(findings.seconds)}. Training every trial that has ended to "
-        f"the last rung takes {without:,} epochs: halving saved {1 - trained / max(without, 1):.0%}."
+        f"{counted(trained, 'epoch')} of training, {duration(findings.seconds)}. If every trial that was cut had been "
+        f"trained to the last rung, it would be {without:,}: halving saved {1 - trained / max(without, 1):.0%}."
     )
     rungs = figures.rung_costs(findings)
     labels = [rung.label for rung in rungs]
@@ -277,7 +296,7 @@ def _members(findings: Findings) -> str:
         **_config_columns(findings, members["trial_number"].tolist()),
     }
     return (
-        f"<h2>Members of the chosen ensemble</h2>\n<p>{escape(chosen)}: {_count(len(members), 'model')}.</p>\n"
+        f"<h2>Members of the chosen ensemble</h2>\n<p>{escape(chosen)}: {counted(len(members), 'model')}.</p>\n"
         f"{_table(columns, text=['weights'], most=len(members))}"
     )
 
@@ -285,11 +304,11 @@ def _members(findings: Findings) -> str:
 def _words(findings: Findings) -> str:
     rows = findings.n_rows
     meanings = {
-        "value": f"{findings.scoring} on the {rows['valid']:,} validation rows, with averaged weights; greater is "
-        "better. It ranks the trials, so the best value is too good to be true.",
-        "honest score": f"from the {rows['select']:,} selection rows, which rank no trial: each fifth is predicted "
-        "by the ensemble chosen on the other four, and all predictions are scored together.",
-        "test score": f"from {rows['test']:,} rows that were used for nothing else.",
+        "value": f"{findings.scoring} on the {counted(rows['valid'], 'validation row')}, with averaged weights; "
+        "greater is better. It ranks the trials, so the best value is too good to be true.",
+        "honest score": f"from the {counted(rows['select'], 'selection row')}, which rank no trial: each fifth is "
+        "predicted by the ensemble chosen on the other four, and all predictions are scored together.",
+        "test score": f"from {counted(rows['test'], 'row')} used for nothing else.",
         "rung": "a number of epochs after which only the best third of the trials go on; the others are cut.",
         "gap": "validation loss − training loss.",
         "weights": "raw: as the last step left them; ema: their moving average over the steps.",
@@ -348,7 +367,3 @@ def _cell(value: Any) -> str:
     if value is None:
         return "–"
     return number(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -10,7 +10,7 @@ import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from html import escape
 
@@ -22,11 +22,11 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from hpsearch.report.figures import BestTrial, Curve, LearningCurves, Panel
-from hpsearch.report.findings import number
+from hpsearch.report.figures import Axis, BestTrial, Curve, LearningCurves, Panel
+from hpsearch.report.findings import counted, fixed, number
 
 Floats = NDArray[np.float64]
 
@@ -84,17 +84,19 @@ def rung_colours(n_rungs: int) -> list[str]:
 def draw_learning_curves(record: LearningCurves, n_rungs: int) -> str:
     """Validation loss against epoch, one line per trial: pale if cut early, dark if it got far, orange if best."""
     figure, axes = _figure(WIDE)
-    colours = rung_colours(n_rungs)
-    for curve in record.curves[:-1]:
+    colours, curves = rung_colours(n_rungs), [_placed(curve, record.axis) for curve in record.curves]
+    for curve in curves[:-1]:
         far = curve.rung == n_rungs - 1
         _line(axes, curve, colours[curve.rung], 1.1 if far else 0.8)
-    for curve in record.curves[-1:]:
+    for curve in curves[-1:]:
         _line(axes, curve, ACCENT, 1.8)
     _epoch_axis(axes, record.rung_ends, record.curves)
-    if _loss_axis(axes, record) and record.axis and record.axis.low < record.chance < record.axis.high:
+    _loss_axis(axes, record.axis, record.curves)
+    if record.axis and record.axis.low < record.chance < record.axis.high:
         axes.axhline(record.chance, color=MUTED, linewidth=0.8, linestyle=(0, (2, 2)))
         axes.annotate("at chance", (1, record.chance), (-2, 2), ("axes fraction", "data"), textcoords="offset points",
-                      ha="right", va="bottom", color=MUTED, fontsize=7.5)  # fmt: skip
+                      ha="right", va="bottom", color=MUTED, fontsize=7.5, zorder=4,
+                      bbox={"boxstyle": "square,pad=0.1", "color": "white", "alpha": 0.7})  # fmt: skip
     return _svg(figure, "Validation loss against epochs, one line per trial")
 
 
@@ -102,14 +104,18 @@ def draw_learning_curves(record: LearningCurves, n_rungs: int) -> str:
 def draw_best_trial(record: BestTrial) -> str:
     """Training and validation loss of the best trial; a dot where its value was best."""
     figure, axes = _figure(WIDE)
-    _line(axes, record.training, MUTED, 1.4, "training")
-    _line(axes, record.validation, ACCENT, 1.8, "validation")
-    best = record.validation.epochs == record.best_epoch
-    axes.plot(record.validation.epochs[best], record.validation.losses[best], "o", color=ACCENT, markersize=6,
-              markeredgecolor="white", label=f"best after {record.best_epoch} epochs", linestyle="none")  # fmt: skip
-    _epoch_axis(axes, record.rung_ends, (record.training, record.validation))
-    _loss_axis(axes, record)
-    axes.legend(loc="best", fontsize=8, labelcolor=MUTED, handlelength=1.4)
+    training, validation = (_placed(curve, record.axis) for curve in (record.training, record.validation))
+    _line(axes, training, MUTED, 1.4, "training")
+    _line(axes, validation, ACCENT, 1.8, "validation")
+    best = validation.epochs == record.best_epoch
+    axes.plot(validation.epochs[best], validation.losses[best], "o", color=ACCENT, markersize=6, zorder=3,
+              markeredgecolor="white", label=f"best after {counted(record.best_epoch, 'epoch')}",
+              linestyle="none")  # fmt: skip
+    _epoch_axis(axes, record.rung_ends, (training, validation))
+    _loss_axis(axes, record.axis, (record.training, record.validation))
+    # above the axes, where no curve is
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, fontsize=8, labelcolor=MUTED, handlelength=1.4,
+                columnspacing=1.4, borderaxespad=0.2)  # fmt: skip
     return _svg(figure, "Training and validation loss of the best trial against epochs")
 
 
@@ -201,14 +207,15 @@ class _ValueAxis:
     @property
     def ticks(self) -> list[float]:
         ticks = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(self.low, self.high)
-        return [float(tick) for tick in ticks if self.low <= tick <= self.high]
+        room = 1e-6 * (self.high - self.low)
+        return [float(tick) for tick in ticks if self.low - room <= tick <= self.high + room]
 
     @property
     def labels(self) -> list[str]:
         """As many decimals for each tick as their distance has."""
         distance = min(np.diff(self.ticks), default=self.high - self.low)
         decimals = max(0, -math.floor(math.log10(distance) + 1e-6))
-        return [f"{tick:,.{decimals}f}".replace("-", "−") if abs(tick) < 1e6 else number(tick) for tick in self.ticks]
+        return [fixed(tick, decimals) if abs(tick) < 1e6 else number(tick) for tick in self.ticks]
 
     def place(self, values: Floats) -> Floats:
         """The values, those beyond the low end in their lane."""
@@ -234,7 +241,7 @@ def _dots(axes: Axes, x: Floats, y: Floats, record: Panel, n_rungs: int) -> None
 def _markers(axes: Axes, x: Floats, y: Floats, marker: str, colour: str) -> None:
     # evenly thinned where they would lie on top of each other anyway
     step = 1 + len(x) // MOST_MARKERS
-    axes.plot(x[::step], y[::step], marker, color=colour, markersize=4.8 if marker == "o" else 4.2,
+    axes.plot(x[::step], y[::step], marker, color=colour, markersize={"o": 4.8, "v": 5.6, "x": 4.2}[marker],
               markeredgecolor=colour if marker == "x" else "white", markeredgewidth=0.9 if marker == "x" else 0.5,
               zorder=3)  # fmt: skip
 
@@ -292,31 +299,44 @@ def _epoch_axis(axes: Axes, rung_ends: Sequence[int], curves: Sequence[Curve]) -
     axes.set_xlabel("epochs")
 
 
-def _loss_axis(axes: Axes, record: LearningCurves | BestTrial) -> bool:
-    """Logarithmic; False, and a word about it, where there is nothing to show."""
-    if record.axis is None:
-        _say(axes, "no finite loss")
-        return False
-    room = (record.axis.high / record.axis.low) ** 0.04
+def _loss_axis(axes: Axes, axis: Axis | None, curves: Sequence[Curve]) -> None:
+    """Logarithmic, with a lane "less" under it where losses lie below; a word where there is nothing to show."""
+    if axis is None:
+        _say(axes, "no loss above zero")
+        return
+    span = axis.high / axis.low
+    locator = LogLocator(subs=(1,) if span > 100 else (1, 2, 5) if span > 10 else (1, 1.5, 2, 3, 5, 7))
+    ticks = {tick: number(tick, 4) for tick in locator.tick_values(axis.low, axis.high)}
+    ticks = {tick: label for tick, label in ticks.items() if axis.low <= tick <= axis.high}
+    bottom = axis.low / span**0.04
+    if any(_is_below(curve, axis).any() for curve in curves):
+        ticks[_lane(axis)] = "less"
+        bottom = _lane(axis) / span**0.04
+        axes.axhline(axis.low, color=HAIR, linewidth=0.8)
     axes.set_yscale("log")
-    axes.set_ylim(record.axis.low / room, record.axis.high * room)
-    span = record.axis.high / record.axis.low
-    axes.yaxis.set_major_locator(
-        LogLocator(subs=(1,) if span > 100 else (1, 2, 5) if span > 10 else (1, 1.5, 2, 3, 5, 7))
-    )
-    axes.yaxis.set_major_formatter(_plain)
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.set_ylim(bottom, axis.high * span**0.04)
+    axes.set_yticks(list(ticks), list(ticks.values()))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.set_ylabel("loss")
-    return True
+
+
+def _placed(curve: Curve, axis: Axis | None) -> Curve:
+    """The curve with its losses below the axis in the lane under it: zero has no place on a logarithmic one."""
+    return replace(curve, losses=np.where(_is_below(curve, axis), _lane(axis), curve.losses)) if axis else curve
+
+
+def _is_below(curve: Curve, axis: Axis) -> NDArray[np.bool_]:
+    # the axis ends at a loss only up to rounding
+    return curve.losses < axis.low * (1 - 1e-9)
+
+
+def _lane(axis: Axis) -> float:
+    return axis.low / math.pow(axis.high / axis.low, 0.07)
 
 
 def _say(axes: Axes, sentence: str) -> None:
     axes.set_axis_off()
     axes.text(0.5, 0.5, sentence, transform=axes.transAxes, ha="center", color=MUTED)
-
-
-_plain = FuncFormatter(lambda value, _: number(value, 4))
 
 
 def _drawable(text: str) -> str:

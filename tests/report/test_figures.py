@@ -187,11 +187,17 @@ def test_learning_curves() -> None:
     assert [curve.rung for curve in record.curves] == sorted(curve.rung for curve in record.curves[:-1]) + [1]
     assert record.rung_ends == RUNG_ENDS
     assert record.n_trials == 5
-    assert record.n_outside == 1  # trial 3 diverged in the first epoch
+    assert (record.n_failed, record.n_above) == (1, 0)  # trial 3 diverged in the first epoch
     assert record.chance == 0.693
     best = record.curves[-1]
     assert best.epochs.tolist() == [1, 2, 3, 4, 5, 6]
     assert best.losses[-1] == pytest.approx(0.3)
+
+
+def test_curves_that_never_come_down_are_counted_by_how_they_ended() -> None:
+    values = [(-0.5 - number / 100,) for number in range(40)] + [(-1e9,), (-1e9,), *[(math.nan,)] * 3]
+    record = figures.learning_curves(made_up(values))
+    assert (record.n_failed, record.n_above) == (3, 2)
 
 
 def test_curves_are_thinned_but_the_best_and_the_survivors_are_kept() -> None:
@@ -308,6 +314,10 @@ def test_rung_costs() -> None:
         RungCost("rung 2: 6 epochs", 3, 9),
         RungCost("rung 3: 18 epochs", 1, 12),
     )
+
+
+def test_a_rung_of_one_epoch() -> None:
+    assert figures.rung_labels([{"rungs": [{"epochs": 1}]}]) == ["rung 1: 1 epoch"]
 
 
 def test_rungs_of_stages_that_differ_share_a_label() -> None:

@@ -3,6 +3,7 @@
 import json
 import math
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,9 @@ from hpsearch.record.tables import has_parquet
 from hpsearch.report.findings import (
     Findings,
     config_text,
+    counted,
     duration,
+    fixed,
     number,
     numbers,
     summary_document,
@@ -43,6 +46,8 @@ def found() -> Findings:
         (-50.3184899, 4, "−50.32"),
         (0.1, 3, "0.1"),
         (0.0, 3, "0"),
+        (-0.0, 3, "0"),
+        (-2.22e-16, 4, "0"),
         (128, 3, "128"),
         (1_234_567.8, 3, "1,234,568"),
         (1e-5, 3, "1e−5"),
@@ -59,8 +64,18 @@ def test_number(value: float, digits: int, text: str) -> None:
 def test_numbers_of_a_column_have_as_many_decimals() -> None:
     assert numbers([-0.08257659, -0.1, -1.5, math.nan]) == ["−0.0826", "−0.1000", "−1.5000", "–"]
     assert numbers([-50.3, -1e9, -48.0]) == ["−50.30", "−1e9", "−48.00"]
-    assert numbers([0.0, 0.0]) == ["0", "0"]
+    assert numbers([0.0, -0.0]) == ["0", "0"]
     assert numbers([math.nan]) == ["–"]
+
+
+def test_numbers_that_round_to_zero_are_zero() -> None:
+    assert numbers([-0.009889, -0.01033149, -1e-7, -2.22e-16]) == ["−0.009889", "−0.010331", "0", "0"]
+    assert numbers([-2.22e-16, -2.22e-16]) == ["0", "0"]
+    assert fixed(-0.001, 2) == "0" and fixed(-0.01, 2) == "−0.01"
+
+
+def test_each_number_of_a_tiny_column_has_its_own_digits() -> None:
+    assert numbers([-2.22e-16, -3.1e-9, -5.1879e-5, -0.00046619]) == ["0", "−3.1e−9", "−5.188e−5", "−0.0004662"]
 
 
 @pytest.mark.parametrize(
@@ -72,6 +87,10 @@ def test_numbers_of_a_column_have_as_many_decimals() -> None:
         (0.9712, 0.0, "0.9712"),
         (0.9712, math.nan, "0.9712"),
         (math.nan, 0.1, "–"),
+        (-0.0001, 0.021, "0 ± 0.021"),
+        (-2.2e-16, 1.1e-16, "0"),
+        (-3.2e-9, 1.23e-9, "−3.2e−9 ± 1.2e−9"),
+        (-5e30, 1e30, "−5e30 ± 1e30"),
     ],
 )
 def test_with_deviation(value: float, deviation: float, text: str) -> None:
@@ -86,19 +105,46 @@ def test_duration() -> None:
 
 def test_config_text() -> None:
     config = {"dropout": 0.123456, "hidden_layer_sizes": (64,), "schedule": "cosine"}
-    assert config_text(config) == "dropout=0.123, hidden_layer_sizes=(64,), schedule=cosine"
+    assert config_text(config) == "dropout=0.123, hidden_layer_sizes=[64], schedule=cosine"
+    assert config_text({"clip": None, "hidden_layer_sizes": (64, 32)}) == "clip=None, hidden_layer_sizes=[64, 32]"
+
+
+def _summary(findings: Findings) -> dict[str, str]:
+    table = summary_table(findings)
+    return dict(zip(table["item"], table["value"], strict=True))
 
 
 def test_summary_is_ten_rows_of_text() -> None:
     table = summary_table(made_up(warnings=("first", "second")))
-    values = dict(zip(table["item"], table["value"], strict=True))
+    values = _summary(made_up(warnings=("first", "second")))
     assert len(table) == 10
     assert values["data"] == "2,000 rows (700 train, 150 valid, 150 select, 1,000 test), 4 columns as 7 inputs"
-    assert values["trials"] == "5 (2 pruned, 2 fail, 1 complete); 40% diverged"
+    assert values["trials"] == "5 (1 complete, 2 cut, 2 failed); 40% diverged"
     assert values["honest score"].startswith("−0.071 ± 0.021 ")
     assert values["test score"] == "−0.075"
     assert values["ensemble"] == "best_model: a single model"
     assert values["warnings"] == "first; second"
+
+
+def test_failures_of_all_kinds_are_told() -> None:
+    findings = made_up()
+    trials = findings.trials.replace({"outcome": {"diverged": "unscored"}})
+    assert "; 40% failed, 0% diverged" in _summary(replace(findings, trials=trials))["trials"]
+
+
+def test_trials_of_a_stopped_study_are_unfinished() -> None:
+    findings = made_up([(-0.5,)] * 3, states=["RUNNING"] * 3)
+    assert _summary(findings)["trials"] == "3 (3 unfinished); 0% diverged"
+    assert summary_document(findings)["trial_states"] == {"RUNNING": 3}
+
+
+def test_one_of_a_thing_is_no_plural() -> None:
+    n_rows = {"train": 1, "valid": 0, "select": 0, "test": 0}
+    findings = made_up([(-0.5,)], n_rows=n_rows, n_columns=1, n_inputs=1)
+    findings = replace(findings, history=findings.history.iloc[:1])
+    assert "1 row (" in _summary(findings)["data"] and "1 column as 1 input" in _summary(findings)["data"]
+    assert _summary(findings)["cost"].startswith("1 epoch of")
+    assert counted(1, "trial") == "1 trial" and counted(0, "trial") == "0 trials" and counted(1200, "x") == "1,200 xs"
 
 
 def test_summary_without_test_rows_time_or_warnings() -> None:
@@ -112,8 +158,8 @@ def test_summary_without_test_rows_time_or_warnings() -> None:
 def test_epochs_saved_by_halving() -> None:
     findings = made_up()
     assert findings.epochs_trained == 18 + 2 + 6 + 1 + 3
-    assert findings.epochs_without_halving == 5 * 18
-    assert "67% saved by halving" in summary_table(findings)["value"].str.cat()
+    assert findings.epochs_without_halving == 3 * 18 + 1 + 3  # the two that failed save nothing
+    assert "48% saved by halving" in summary_table(findings)["value"].str.cat()
 
 
 def test_trials_that_have_not_ended_save_nothing() -> None:
@@ -155,7 +201,8 @@ def test_write_tables(found: Findings, tmp_path: Path) -> None:
     trials = pd.read_csv(tmp_path / "trials.csv")
     assert trials["number"].tolist() == found.trials["number"].tolist()
     assert np.array_equal(trials["value"], found.trials["value"])
-    assert json.loads((tmp_path / "summary.json").read_text())["title"] == found.title
+    text = (tmp_path / "summary.json").read_text()
+    assert json.loads(text)["title"] == found.title and text.endswith("}\n")
 
 
 @pytest.mark.skipif(not has_parquet(), reason="pyarrow is not installed")

@@ -154,7 +154,31 @@ def test_pages_of_odd_findings(name: str) -> None:
 def test_page_of_fixed_hyperparameters_only() -> None:
     text = page(made_up(space={"dropout": 0.1, "hidden_layer_sizes": (64,)}))
     assert "Nothing was searched" in text
-    assert "Fixed in all of them: dropout=0.1, hidden_layer_sizes=(64,)." in text
+    assert "Fixed in all of them: dropout=0.1, hidden_layer_sizes=[64]." in text
+
+
+def test_the_leaderboard_says_why_the_chosen_one_was_chosen() -> None:
+    assert "Chosen is the kind with the least log-loss on the 150 selection rows" in page(made_up())
+    assert "Chosen is the kind with the least squared error" in page(made_up(task="regression"))
+
+
+def test_trials_that_are_not_to_be_seen_are_counted_by_how_they_ended() -> None:
+    text = page(made_up([(-0.5 - number / 100,) for number in range(40)] + [(-1e9,), (math.nan,), (math.nan,)]))
+    assert "Never on the axis: 2 trials that failed, 1 trial that stayed above it." in text
+    assert "Never on the axis" not in page(made_up([(-0.5,), (-0.6,)]))
+
+
+def test_one_of_a_thing_is_no_plural() -> None:
+    n_rows = {"train": 7, "valid": 1, "select": 1, "test": 1}
+    text = page(made_up([(-0.5,)], n_rows=n_rows, plan=[{"n_trials": 1, "rungs": [{"epochs": 1, "keep": 1}]}]))
+    assert "The only trial with a value" in text
+    assert not re.findall(r"\b1 (?:\w+ )?(?:rows|trials|epochs|models|networks|columns|inputs)\b", text)
+
+
+def test_without_test_rows_the_leaderboard_has_no_test_score() -> None:
+    n_rows = {"train": 7, "valid": 2, "select": 2, "test": 0}
+    assert "test score" in Outline(page(made_up())).tables[1][0]
+    assert "test score" not in Outline(page(made_up(n_rows=n_rows))).tables[1][0]
 
 
 def test_long_lists_are_cut_and_counted() -> None:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,17 @@ def test_an_empty_panel_says_so() -> None:
     trials = findings.trials.drop(columns="params_dropout")
     (_, panel) = figures.panels(made_up(trials=trials))
     assert "no trial had it" in plots.draw_panel(panel, 3, "score")
+
+
+def test_losses_below_the_axis_are_drawn_in_a_lane() -> None:
+    findings = made_up([(-0.5, -0.4, -0.3)])
+    zero = findings.history.assign(valid_loss=findings.history["valid_loss"].mask(findings.history["epoch"] > 2, 0.0))
+    assert "less" in _texts(plots.draw_best_trial(figures.best_trial(replace(findings, history=zero))))
+    assert "less" not in _texts(plots.draw_best_trial(figures.best_trial(findings)))
+
+
+def _texts(drawing: str) -> list[str | None]:
+    return [element.text for element in ElementTree.fromstring(drawing).iter() if element.tag.endswith("text")]
 
 
 def test_rung_colours_go_from_pale_to_dark() -> None:
