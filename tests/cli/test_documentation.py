@@ -19,6 +19,12 @@ def command(verb: str) -> click.Command:
     return found
 
 
+def refused_verb(name: str) -> str:
+    result = hpsearch(name)
+    assert result.exit_code == 2
+    return result.stderr
+
+
 def test_every_file_is_a_verb_or_shared() -> None:
     shared = {"__init__", "ending", "findings", "kept", "question", "show", "study_file"}
     assert {file.stem for file in (ROOT / "hpsearch" / "cli").glob("*.py")} - shared == set(VERBS)
@@ -48,4 +54,5 @@ def test_help_of_the_group_loads_no_verb(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_version_and_unknown_verb() -> None:
     assert hpsearch("--version").stdout == f"hpsearch, version {import_module('hpsearch').__version__}\n"
-    assert hpsearch("rnu").exit_code == 2
+    assert refused_verb("rnu").endswith("Error: there is no command 'rnu'; did you mean 'run'?\n")
+    assert refused_verb("zzz").endswith("Error: there is no command 'zzz'\n")
