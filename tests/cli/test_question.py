@@ -62,6 +62,13 @@ FILES = [
     ("low = 1e-3, ", "", "[space]: learning_rate_init: ", "log_uniform needs `low`"),
     ('"log_uniform"', '"loguniform"', "[space]: learning_rate_init: ", "did you mean 'log_uniform'?"),
     ("learning_rate_init", "learning_rate", "Unknown hyperparameter", "did you mean 'learning_rate_init'?"),
+    (
+        "hidden_layer_sizes =",
+        "dropout = [0, 0.1]\nhidden_layer_sizes =",
+        "[space]: dropout: A list",
+        "use { distribution",
+    ),
+    ("hidden_layer_sizes =", "dropout = 1.5\nhidden_layer_sizes =", "dropout: ", "but got 1.5"),
     ("[8], [16]", "[8], [0]", "hidden_layer_sizes", "(0,)"),
     ("n_jobs = 1", 'scoring = "neg_logloss"', "scoring", "did you mean 'neg_log_loss'?"),
     ("n_jobs = 1", 'scoring = "r2"', "scoring='r2'", "does not fit the task multiclass"),
