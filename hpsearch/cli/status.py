@@ -56,13 +56,11 @@ def _items(name: str, plan: Plan, record: StudyRecord, run: str | None) -> dict[
 
 
 def _best(record: StudyRecord) -> str:
-    values = {
-        trial.number: max(trial.intermediate_values.values())
-        for trial in record.study.get_trials(deepcopy=False)
-        if trial.intermediate_values
-    }
+    trials = record.study.get_trials(deepcopy=False)
+    values = {trial.number: max(trial.intermediate_values.values()) for trial in trials if trial.intermediate_values}
     if not values:
-        return "none yet, the first rung has not ended"
+        all_failed = trials and all(trial.state.is_finished() for trial in trials)
+        return "none, for every trial failed" if all_failed else "none yet, the first rung has not ended"
     best = max(values, key=values.__getitem__)
     scoring = record.study.user_attrs[IDENTITY]["scoring"]
     return f"{number(values[best], 4)}, trial {best} ({scoring} on the validation rows, which it was chosen on)"

@@ -1,5 +1,6 @@
 """Every verb says what it does, shows an example, and is in the README."""
 
+import re
 from importlib import import_module
 from pathlib import Path
 
@@ -43,6 +44,12 @@ def test_help(verb: str) -> None:
 @pytest.mark.parametrize("verb", VERBS)
 def test_readme(verb: str) -> None:
     assert f"hpsearch {verb}" in (ROOT / "README.md").read_text()
+
+
+def test_the_study_file_in_the_readme(study: Path) -> None:
+    (text,) = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    (study / "study.toml").write_text(text)
+    assert hpsearch("validate", study).exit_code == 0
 
 
 def test_help_of_the_group_loads_no_verb(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,6 +108,7 @@ class TestFailing:
             assert "all 9 trials failed" in sentence and sentence.endswith(f" ({table} has the advice for each)")
             advice = pd.read_csv(table)["user_attrs_advice"]
             assert len(advice) == 9 and all("learning_rate_init=1e+20 is likely too high" in one for one in advice)
+        assert "best value so far: none, for every trial failed\n" in hpsearch("status", study).stdout
 
     def test_nothing_is_said_of_rungs_that_nobody_reached(self, tmp_path: Path) -> None:
         study = make_study(tmp_path / "wine", (RATE, "learning_rate_init = 1e20"), ("n_trials = 9", "n_trials = 1"))
