@@ -10,7 +10,7 @@ from matplotlib import pyplot
 from sklearn.datasets import load_wine
 
 import hpsearch
-from hpsearch.mlp.recipe import HYPERPARAMETERS, Recipe
+from hpsearch.mlp.recipe import CHOICES, HYPERPARAMETERS, Recipe
 
 ROOT = Path(__file__).parent.parent
 
@@ -48,6 +48,12 @@ def test_the_readme_shows_how_optuna_reads_a_study(tmp_path, monkeypatch):
 
 def test_every_kernel_choice_is_documented_in_the_recipe():
     assert all(name in (Recipe.__doc__ or "") for name in HYPERPARAMETERS)
+
+
+def test_the_readme_names_every_hyperparameter_and_what_can_be_chosen():
+    readme = (ROOT / "README.md").read_text()
+    values = [value for name, choices in CHOICES.items() if name in HYPERPARAMETERS for value in choices]
+    assert [name for name in (*HYPERPARAMETERS, *values) if f"`{name}`" not in readme] == []
 
 
 def test_public_functions_and_classes_have_docstrings():

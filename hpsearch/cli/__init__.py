@@ -4,12 +4,13 @@ What verbs share: `study_file` reads and checks study.toml, `question` and `kept
 whatever ends a command into an exit code, `show` prints.
 """
 
+from difflib import get_close_matches
 from importlib import import_module
 
 import click
 
 from hpsearch import __version__
-from hpsearch.cli.ending import exit_codes
+from hpsearch.cli.ending import exit_codes, say
 from hpsearch.mlp.cache import is_cached
 
 VERBS = {
@@ -19,7 +20,6 @@ VERBS = {
     "report": "Write tables and page again from what is kept; nothing is trained.",
     "predict": "Predict the rows of a table with the model of a study.",
 }
-
 
 WITHOUT_ENGINE = ["status"]
 COMPILING = "compiling the engine: about ten seconds"
@@ -45,10 +45,13 @@ class Verbs(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in VERBS:
+            near = get_close_matches(args[0], VERBS, n=1)
+            ctx.fail(f"there is no command {args[0]!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
         # loading the verb imports the engine
-        if args[0] in VERBS and args[0] not in WITHOUT_ENGINE and "--quiet" not in args:
+        if args[0] not in WITHOUT_ENGINE and "--quiet" not in args:
             if not is_cached():
-                click.echo(COMPILING, err=True)
+                say(COMPILING, err=True)
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:

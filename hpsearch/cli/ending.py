@@ -1,7 +1,9 @@
-"""How a command ends: exit codes, signals, and warnings as plain lines."""
+"""How a command ends: exit codes, signals, closed pipes, and warnings as plain lines."""
 
 import errno
+import os
 import signal
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +15,25 @@ import click
 from hpsearch.record.lock import Locked
 
 
+def say(text: str, err: bool = False) -> None:
+    """Print a line. If its reader has gone, as in `| head -1`, that is no error, and nobody is told the rest."""
+    try:
+        click.echo(text, err=err)
+    except BrokenPipeError:
+        stream = sys.stderr if err else sys.stdout
+        # what is still buffered is flushed at the exit, and must not fail there
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 class Ended(click.ClickException):
     """The command ends with one sentence on standard error, and an exit code."""
 
     def __init__(self, sentence: str) -> None:
         # messages of other libraries may have several lines
         super().__init__(" ".join(sentence.split()))
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        say(f"Error: {self.format_message()}", err=True)
 
 
 class Refused(Ended):
@@ -51,7 +66,7 @@ class Interrupted(Ended):
     exit_code = 130
 
     def show(self, file: IO[Any] | None = None) -> None:
-        click.echo(self.format_message(), file=file, err=True)
+        say(self.format_message(), err=True)
 
 
 class Terminated(Interrupted):
@@ -121,7 +136,7 @@ def _plain_warnings() -> Iterator[None]:
     """While this lasts, a warning is one line on standard error, without file and line number."""
 
     def show(message: Warning | str, *where: Any, **more: Any) -> None:
-        click.echo(f"warning: {message}", err=True)
+        say(f"warning: {message}", err=True)
 
     with warnings.catch_warnings():
         warnings.showwarning = show

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 import pandas as pd
 
-from hpsearch.cli.ending import Refused, refusing
+from hpsearch.cli.ending import Refused, refusing, say
 from hpsearch.cli.study_file import read_study_file
 from hpsearch.data.table import read_table
 from hpsearch.ensemble.ensemble import Ensemble, load
@@ -20,9 +20,9 @@ from hpsearch.record.tables import write_csv
 def predict(study: Path, table: Path, output: str) -> None:
     """Predict the rows of a table with the model of a study.
 
-    TABLE is a .csv, .csv.gz or .parquet file with the columns of the study's table; the target and the row weights may
-    be among them and are not looked at. The output is CSV, in the order of the rows: `prediction` and, for classes,
-    their probabilities, `probability_<label>`. STUDY may also be a model folder.
+    TABLE is a .csv, .csv.gz or .parquet file with the columns of the study's table; the target, the row weights and
+    columns that the study drops may be among them and are not looked at. The output is CSV, in the order of the rows:
+    `prediction` and, for classes, their probabilities, `probability_<label>`. STUDY may also be a model folder.
 
     \b
     Example:
@@ -30,11 +30,12 @@ def predict(study: Path, table: Path, output: str) -> None:
     """
     path = _checked_output(output, table)
     ensemble, others = _model(study)
-    with refusing(f"cannot predict {table}"):
+    with refusing("cannot predict"):
         rows = read_table(table, text=_text_columns(ensemble)).drop(columns=others, errors="ignore")
+    with refusing(f"cannot predict {table}"):
         predictions = predicted(ensemble, rows)
     if path is None:
-        click.echo(predictions.to_csv(index=False), nl=False)
+        say(predictions.to_csv(index=False).removesuffix("\n"))
     else:
         write_csv(predictions, path)
 
@@ -72,15 +73,14 @@ def _checked_output(output: str, table: Path) -> Path | None:
 
 def _model(study: Path) -> tuple[Ensemble, list[str]]:
     """The model of a study, or of the model folder that was given itself, and columns that are no inputs of it."""
-    folder, weights = study, None
+    folder, unused = study, set[str]()
     if not (study / MANIFEST).is_file():
         file = read_study_file(study)
-        folder, weights = file.model, file.data.sample_weight
+        folder, unused = file.model, {name for name in (*file.data.drop, file.data.sample_weight) if name}
     with refusing(folder):
         try:
             ensemble = load(folder)
         except FileNotFoundError:
             raise Refused(f"{folder}: there is no model yet; `hpsearch run {study}` makes it") from None
     # a target that was computed from a column may bear its name
-    others = {ensemble.target.name, weights or ensemble.target.name} - set(ensemble.encoding.column_names)
-    return ensemble, sorted(others)
+    return ensemble, sorted({ensemble.target.name, *unused} - set(ensemble.encoding.column_names))

@@ -25,6 +25,7 @@ def checked_study(file: StudyFile) -> Study:
     with refusing(f"{file.path}: [data] source = {file.data.source!r}"):
         table = read_source(file.data.source, base=file.path.parent)
     _check_columns(file, table)
+    table = table.drop(columns=file.data.drop)
     weights = None if file.data.sample_weight is None else table.pop(file.data.sample_weight)
     with refusing(file.path), _named_as_in_file(file.data):
         return Study.of(
@@ -35,13 +36,17 @@ def checked_study(file: StudyFile) -> Study:
 
 
 def _check_columns(file: StudyFile, table: pd.DataFrame) -> None:
-    names = list(table.columns)
-    asked = [("target", file.data.target), ("sample_weight", file.data.sample_weight)]
-    asked += [("categorical", name) for name in file.data.categorical]
-    for key, name in asked:
+    """Every column that is named must be there, and none that is dropped may be asked for."""
+    names, data = list(table.columns), file.data
+    asked = [("target", data.target), ("sample_weight", data.sample_weight)]
+    asked += [("categorical", name) for name in data.categorical]
+    for key, name in [*asked, *(("drop", name) for name in data.drop)]:
         if name is not None and name not in names:
             hint = did_you_mean(name, names)
-            raise Refused(f"{file.path}: [data] {key} names {name!r}, which is no column of {file.data.source}{hint}")
+            raise Refused(f"{file.path}: [data] {key} names {name!r}, which is no column of {data.source}{hint}")
+    for key, name in asked:
+        if name in data.drop:
+            raise Refused(f"{file.path}: [data] drop names {name!r}, which {key} names too: it cannot be both")
 
 
 @contextmanager

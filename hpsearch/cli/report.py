@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from hpsearch.cli.ending import NoModel, Refused, refusing
-from hpsearch.cli.findings import show_findings, write_findings
+from hpsearch.cli.findings import show_findings, write_findings, write_trials
 from hpsearch.cli.kept import reading
 from hpsearch.cli.question import checked_study
 from hpsearch.cli.study_file import STUDY, read_study_file
@@ -36,7 +36,8 @@ def report(study: Path) -> None:
         try:
             _, findings = asked.carry_out(plan, record, Stop(timeout=0), Workers(1))
         except AllTrialsFailed as error:
-            raise NoModel(f"{file.path}: {error}") from error
+            table = write_trials(record, file.out)
+            raise NoModel(f"{file.path}: {error} ({table} has the advice for each)") from error
         except TimeoutError:
             raise Refused(f"{file.path}: no trial has come to the end of its first rung yet") from None
     show_findings(findings, file.out, write_findings(findings, file.out))

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from hpsearch.cli.ending import FailedOn, NoModel, refusing
-from hpsearch.cli.findings import show_findings, write_findings
+from hpsearch.cli.findings import show_findings, write_findings, write_trials
 from hpsearch.cli.kept import refuse_another_name
 from hpsearch.cli.question import checked_study
 from hpsearch.cli.study_file import STUDY, StudyFile, overridden, read_study_file
@@ -77,12 +77,13 @@ def run(
                 plan, record, stop, workers, refit=search.refit, verbose=0 if quiet else 1
             )
         except AllTrialsFailed as error:
-            raise NoModel(f"{file.path}: {error}") from error
+            table = write_trials(record, file.out)
+            raise NoModel(f"{file.path}: {error} ({table} has the advice for each)") from error
         ensemble.save(file.model)
         names = [file.model.name, *write_findings(findings, file.out)]
     if not quiet:
         show_findings(findings, file.out, names)
-    if stop.interrupted:
+    if stop.interrupted and findings.ended != "finished":
         raise KeyboardInterrupt(f"stopped; what was finished is kept, and `hpsearch run {study}` continues it")
     found = [sentence for name in fail_on if (sentence := FAIL_ON[name](findings))]
     if found:

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-import click
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+
+from hpsearch.cli.ending import say
 
 
 def show_items(items: Mapping[str, object]) -> None:
@@ -13,12 +14,12 @@ def show_items(items: Mapping[str, object]) -> None:
     console = _console()
     if not console.is_terminal:
         for name, value in items.items():
-            click.echo(f"{name}: {value}")
+            say(f"{name}: {value}")
         return
     grid = Table.grid("", "", padding=(0, 2))
     for name, value in items.items():
         grid.add_row(name, str(value))
-    console.print(grid)
+    _say(console, grid)
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -29,17 +30,24 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None
         table = Table(*columns, box=SIMPLE_HEAD)
         for row in cells:
             table.add_row(*row)
-        console.print(table)
+        _say(console, table)
         return
     widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
     for row in [list(columns), *cells]:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def show_warnings(sentences: Iterable[str]) -> None:
     """Sentences a user should read, on standard error."""
     for sentence in sentences:
-        click.echo(f"warning: {sentence}", err=True)
+        say(f"warning: {sentence}", err=True)
+
+
+def _say(console: Console, table: Table) -> None:
+    # the console itself would take a closed pipe for a reason to exit
+    with console.capture() as captured:
+        console.print(table)
+    say(captured.get().removesuffix("\n"))
 
 
 def _console() -> Console:

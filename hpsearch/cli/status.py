@@ -7,13 +7,14 @@ from typing import cast
 
 import click
 
-from hpsearch.cli.kept import reading
+from hpsearch.cli.kept import is_finished, reading
 from hpsearch.cli.show import show_items, show_table
 from hpsearch.cli.study_file import STUDY, read_study_file
 from hpsearch.orchestrator.plan import Plan
 from hpsearch.record.checkpoints import FolderCheckpoints
 from hpsearch.record.lock import holder
 from hpsearch.record.trials import IDENTITY, StudyRecord
+from hpsearch.report.findings import number
 
 
 @click.command()
@@ -42,35 +43,34 @@ def _items(name: str, plan: Plan, record: StudyRecord, run: str | None) -> dict[
     """The study in a few lines; `run` is what the run that holds the lock says of itself."""
     trials = record.study.get_trials(deepcopy=False)
     counts = Counter(trial.state.name.lower() for trial in trials)
-    is_over = len(trials) == plan.n_trials and "running" not in counts
-    ended = "finished" if is_over else "not finished, and no run is at it; `hpsearch run` continues it"
-    counted = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
+    unfinished = "not finished, and no run is at it; `hpsearch run` continues it"
+    # a trial that was begun is running only as long as a run is
+    words = {} if run else {"running": "unfinished"}
+    counted = ", ".join(f"{count:,} {words.get(state, state)}" for state, count in sorted(counts.items()))
     return {
         "study": name,
-        "state": f"running: {run}" if run else ended,
-        "trials": f"{len(trials)} of {plan.n_trials} drawn ({counted})",
+        "state": f"running: {run}" if run else "finished" if is_finished(record, plan) else unfinished,
+        "trials": f"{len(trials):,} of {plan.n_trials:,} drawn" + (f" ({counted})" if counted else ""),
         "best value so far": _best(record),
     }
 
 
 def _best(record: StudyRecord) -> str:
-    values = {
-        trial.number: max(trial.intermediate_values.values())
-        for trial in record.study.get_trials(deepcopy=False)
-        if trial.intermediate_values
-    }
+    trials = record.study.get_trials(deepcopy=False)
+    values = {trial.number: max(trial.intermediate_values.values()) for trial in trials if trial.intermediate_values}
     if not values:
-        return "none yet, the first rung has not ended"
-    best = max(values, key=lambda number: values[number])
+        all_failed = trials and all(trial.state.is_finished() for trial in trials)
+        return "none, for every trial failed" if all_failed else "none yet, the first rung has not ended"
+    best = max(values, key=values.__getitem__)
     scoring = record.study.user_attrs[IDENTITY]["scoring"]
-    return f"{values[best]:.5g}, trial {best} ({scoring} on the validation rows, which it was chosen on)"
+    return f"{number(values[best], 4)}, trial {best} ({scoring} on the validation rows, which it was chosen on)"
 
 
 def _rungs(plan: Plan, kept: dict[int, set[int]]) -> Iterator[tuple[object, ...]]:
     """One row per rung: how many of its trials have come to its end. Those that failed do not reach later rungs."""
-    for number, stage in enumerate(plan.stages):
-        first, due = plan.first_trial(number), stage.n_trials
+    for place, stage in enumerate(plan.stages):
+        first, due = plan.first_trial(place), stage.n_trials
         for position, rung in enumerate(stage.rungs):
             done = sum(rung.epochs in kept.get(trial, ()) for trial in range(first, first + stage.n_trials))
-            yield f"{number + 1}/{len(plan.stages)}", f"{position + 1}/{len(stage.rungs)}", rung.epochs, done, due
+            yield f"{place + 1}/{len(plan.stages)}", f"{position + 1}/{len(stage.rungs)}", rung.epochs, done, due
             due = rung.keep

@@ -23,10 +23,14 @@ class Section(BaseModel):
 
 
 class Data(Section):
-    """[data]: where the table is, and what its columns are; see `search` for what each key means."""
+    """[data]: where the table is, and what its columns are; see `search` for what each key means.
+
+    `drop` names columns that are left out as if the table did not have them.
+    """
 
     source: str
     target: str
+    drop: list[str] = []
     categorical: list[str] = []
     task: Literal["binary", "multiclass", "regression"] | None = None
     test_size: int | float | None = None

@@ -5,13 +5,14 @@ from pathlib import Path
 import click
 
 from hpsearch.cli.ending import refusing
-from hpsearch.cli.kept import reading
+from hpsearch.cli.kept import is_finished, reading
 from hpsearch.cli.question import checked_study
 from hpsearch.cli.show import show_items, show_table, show_warnings
 from hpsearch.cli.study_file import STUDY, read_study_file
 from hpsearch.data.columns import Dropped, listed
 from hpsearch.data.dataset import Dataset
 from hpsearch.orchestrator.plan import Plan
+from hpsearch.record.trials import StudyRecord
 from hpsearch.space.conversion import to_json
 from hpsearch.space.space import SearchSpace
 
@@ -31,32 +32,39 @@ def validate(study: Path) -> None:
     asked = checked_study(file)
     with reading(file) as record, refusing(file.path):
         plan = asked.planned(record, file.search.n_trials)
-        state = "not begun" if record is None else "begun, and a run continues it"
-    show_items({"study": f"{file.name}, {state}", **_found(asked.dataset), "score": asked.problem.scorer.name})
+        state = _state(record, plan)
+    found = _found(asked.dataset, file.data.drop)
+    show_items({"study": f"{file.name}, {state}", **found, "score": asked.problem.scorer.name})
     show_table(["hyperparameter", "searched in"], _ranges(asked.problem.space))
     show_table(["stage", "rung", "trials", "epochs"], _rungs(plan))
     show_warnings(asked.dataset.warnings)
 
 
-def _found(dataset: Dataset) -> dict[str, str]:
-    """What was found in the data."""
+def _state(record: StudyRecord | None, plan: Plan) -> str:
+    if record is None:
+        return "not begun"
+    return "finished" if is_finished(record, plan) else "begun, and a run continues it"
+
+
+def _found(dataset: Dataset, left_out: list[str]) -> dict[str, str]:
+    """What was found in the data; `left_out` are the columns that the study file drops."""
     rows, encoding, target = dataset.rows, dataset.encoding, dataset.target
     parts = {part: len(getattr(rows, part)) for part in ("train", "valid", "select", "test")}
-    dropped = [column for column in encoding.columns if isinstance(column, Dropped)]
+    dropped = [f"{name} (as asked)" for name in dict.fromkeys(left_out)]
+    dropped += [f"{column.name} ({column.reason})" for column in encoding.columns if isinstance(column, Dropped)]
     classes = "" if target.classes is None else f", {len(target.classes)} classes: {listed(target.classes.tolist())}"
-    found = {
+    return {
         "task": f"{target.task}, target {target.name!r}{classes}",
-        "rows": f"{len(dataset.y)}: " + ", ".join(f"{count} {part}" for part, count in parts.items()),
+        "rows": f"{len(dataset.y):,}: " + ", ".join(f"{count:,} {part}" for part, count in parts.items()),
         "numeric columns": _counted([column.name for column in encoding.numeric]),
         "categorical columns": _counted([column.name for column in encoding.categorical]),
-        "dropped columns": _counted([f"{column.name} ({column.reason})" for column in dropped]),
-        "inputs": str(dataset.n_inputs),
+        "dropped columns": _counted(dropped),
+        "inputs": f"{dataset.n_inputs:,}",
     }
-    return found
 
 
 def _counted(names: list[str]) -> str:
-    return f"{len(names)}: {listed(names, str)}" if names else "0"
+    return f"{len(names):,}: {listed(names, str)}" if names else "0"
 
 
 def _ranges(space: SearchSpace) -> list[tuple[str, str]]:

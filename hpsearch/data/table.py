@@ -72,7 +72,7 @@ def read_table(path: str | Path, text: Collection[str] = ()) -> pd.DataFrame:
     try:
         table = pd.read_parquet(path, engine="pyarrow") if name.endswith(".parquet") else _read_csv(path, text)
     except ImportError as error:
-        raise ImportError(f'{path}: reading Parquet needs pyarrow: pip install "hpsearch[parquet]"') from error
+        raise ImportError(f"{path}: reading Parquet needs pyarrow: pip install pyarrow") from error
     except UNREADABLE as error:
         raise ValueError(f"{path}: the table cannot be read: {error}") from error
     if table.empty:

@@ -1,6 +1,7 @@
 """Progress of a search: a bar on a terminal, one quiet line per rung elsewhere."""
 
 import math
+import os
 import time
 from types import TracebackType
 from typing import Any, Self
@@ -10,6 +11,16 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from hpsearch.orchestrator.plan import Plan
 from hpsearch.orchestrator.run import CohortRecord, RungRecord
+from hpsearch.report.findings import number
+
+
+class StandardError(Console):
+    """Standard error, as long as somebody reads it: a pipe that was closed, as in `2>&1 | head`, ends no search."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        # what is still buffered is flushed at the exit, and must not fail there
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
 
 
 class ProgressReport:
@@ -22,14 +33,14 @@ class ProgressReport:
 
     def __init__(self, plan: Plan, verbose: int) -> None:
         self._plan = plan
-        self._console = Console(stderr=True, quiet=verbose == 0, highlight=False)
+        self._console = StandardError(stderr=True, quiet=verbose == 0, highlight=False)
         self._best = -math.inf
-        self._n_trained: set[int] = set()
+        self._trained: set[int] = set()
         self._started = time.monotonic()
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
-            TextColumn("{task.fields[trials]} trials, best {task.fields[best]}"),
+            TextColumn("{task.fields[trials]}, best {task.fields[best]}"),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
@@ -37,7 +48,7 @@ class ProgressReport:
             transient=True,
             disable=verbose == 0 or not self._console.is_terminal,
         )
-        self._task = self._bar.add_task("searching", total=plan.n_epochs, trials="0", best="–")
+        self._task = self._bar.add_task("searching", total=plan.n_epochs, trials=_counted(0, "trial"), best="–")
 
     def __enter__(self) -> Self:
         self._bar.__enter__()
@@ -52,26 +63,23 @@ class ProgressReport:
         """Take up one record of the loop."""
         if isinstance(record, CohortRecord):
             self._advance(record)
-        elif not self._console.is_terminal:
+        # of a rung that nobody has reached there is nothing to say
+        elif not self._console.is_terminal and (record.results or not record.complete):
             self._say(record)
 
     def _advance(self, record: CohortRecord) -> None:
         values = [result.value for result in record.results if not math.isnan(result.value)]
         self._best = max([self._best, *values])
-        self._n_trained.update(result.number for result in record.results)
+        self._trained.update(result.number for result in record.results)
         rungs = self._plan.stages[record.stage].rungs
         before = rungs[record.rung - 1].epochs if record.rung else 0
         self._bar.update(
             self._task,
             advance=len(record.results) * (rungs[record.rung].epochs - before),
             description=self._where(record),
-            trials=str(len(self._n_trained)),
-            best=self._best_text,
+            trials=_counted(len(self._trained), "trial"),
+            best=number(self._best, 4),
         )
-
-    @property
-    def _best_text(self) -> str:
-        return f"{self._best:.5g}" if math.isfinite(self._best) else "–"
 
     def _where(self, record: Any) -> str:
         stage, n_stages = record.stage + 1, len(self._plan.stages)
@@ -80,11 +88,15 @@ class ProgressReport:
         return f"{prefix}rung {record.rung + 1}/{n_rungs}"
 
     def _say(self, record: RungRecord) -> None:
-        failed, epochs = sum(result.outcome is not None for result in record.results), record.epochs
+        failed = sum(result.outcome is not None for result in record.results)
         self._console.print(
-            f"{self._where(record)}: {len(record.results)} trials at {epochs} epoch{'s' if epochs > 1 else ''}"
-            + (f" ({failed} failed)" if failed else "")
+            f"{self._where(record)}: {_counted(len(record.results), 'trial')} at {_counted(record.epochs, 'epoch')}"
+            + (f" ({failed:,} failed)" if failed else "")
             + ("" if record.complete else ", stopped before all were done")
-            + f", best {self._best_text}, {time.monotonic() - self._started:.1f} s",
+            + f", best {number(self._best, 4)}, {time.monotonic() - self._started:.1f} s",
             soft_wrap=True,
         )
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -7,6 +7,7 @@ distribution: it keeps one per name, and refuses or forgets trials when it chang
 import difflib
 from collections.abc import Collection, Mapping
 from dataclasses import MISSING, fields
+from numbers import Integral
 from typing import Any, TypeAlias
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -49,7 +50,7 @@ def as_distribution(value: object) -> Entry:
 
     Ours pass through. Optuna's FloatDistribution, IntDistribution and CategoricalDistribution, and frozen
     scipy.stats.loguniform (reciprocal), uniform and randint become ours. A plain value (None, a bool, a number, text, a
-    list or tuple of these) fixes the hyperparameter, and so does an Optuna range of a single value.
+    list or tuple of whole numbers) fixes the hyperparameter, and so does an Optuna range of a single value.
 
     Raises ValueError for anything else, for a FloatDistribution with a step, for an IntDistribution of more than
     LONGEST_STEPS steps, and for a loguniform whose `loc` is not 0 (it is not uniform in the logarithm).
@@ -60,10 +61,21 @@ def as_distribution(value: object) -> Entry:
         return _from_optuna(value)
     if isinstance(getattr(value, "dist", None), rv_continuous | rv_discrete):
         return _from_scipy(value)
+    _check_not_several(value, "Choice([...])")
     try:
         return as_value(value)
     except ValueError as error:
         raise ValueError(f"{error} A hyperparameter may be {ACCEPTED}.") from None
+
+
+def _check_not_several(value: object, choice: str) -> None:
+    """ValueError for a list that cannot be one value, such as layer sizes; `choice` is how to ask for several."""
+    if not isinstance(value, list | tuple):
+        return
+    if not all(isinstance(item, Integral) and not isinstance(item, bool) for item in value):
+        raise ValueError(
+            f"A list as one value must hold whole numbers, but got {value!r}; use {choice} for several values."
+        )
 
 
 def _from_optuna(distribution: CategoricalDistribution | FloatDistribution | IntDistribution) -> Entry:
@@ -137,6 +149,7 @@ def from_json(record: object) -> Entry:
     itself refuses.
     """
     if not isinstance(record, Mapping):
+        _check_not_several(record, '{ distribution = "choice", values = [...] }')
         return as_value(record)
     arguments = dict(record)
     name = arguments.pop("distribution", None)

@@ -273,10 +273,7 @@ def _settle(distribution: Numeric, number: Callable[[str, object], float]) -> No
         within = limits[0] <= low and high <= limits[1]
         _require(within, "limits[0] <= low and high <= limits[1]", limits=limits, low=low, high=high)
     natural = _settled_natural(distribution.natural, number)
-    lowest, highest = limits or (low, high)
-    inside = (natural[0] is None or natural[0] <= lowest) and (natural[1] is None or highest <= natural[1])
-    rule = "natural bounds contain low, high and limits"
-    _require(inside, rule, natural=natural, low=low, high=high, limits=limits)
+    _check_natural(natural, low, high, limits)
     settled = {"low": low, "high": high, "limits": limits, "natural": natural}
     for name, value in (settled | {"when": _settled_conditions(distribution.when)}).items():
         object.__setattr__(distribution, name, value)
@@ -289,6 +286,17 @@ def _settled_natural(natural: Bounds, number: Callable[[str, object], float]) ->
         None if lower in (None, -math.inf) else number("natural[0]", lower),
         None if upper in (None, math.inf) else number("natural[1]", upper),
     )
+
+
+def _check_natural(natural: Bounds, low: float, high: float, limits: tuple[float, float] | None) -> None:
+    (lower, upper), (lowest, highest) = natural, limits or (low, high)
+    if (lower is None or lower <= lowest) and (upper is None or highest <= upper):
+        return
+    rule = f"between {lower} and {upper}"
+    if lower is None or upper is None:
+        rule = f"at most {upper}" if lower is None else f"at least {lower}"
+    given = f"low={low!r}, high={high!r}" if limits is None else f"limits={limits!r}"
+    raise ValueError(f"{'low and high' if limits is None else 'limits'} must be {rule}, but got {given}.")
 
 
 def _pair(argument: str, value: object) -> Sequence[object]:

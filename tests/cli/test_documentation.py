@@ -1,5 +1,6 @@
 """Every verb says what it does, shows an example, and is in the README."""
 
+import re
 from importlib import import_module
 from pathlib import Path
 
@@ -17,6 +18,12 @@ def command(verb: str) -> click.Command:
     found = main.get_command(click.Context(main), verb)
     assert found is not None
     return found
+
+
+def refused_verb(name: str) -> str:
+    result = hpsearch(name)
+    assert result.exit_code == 2
+    return result.stderr
 
 
 def test_every_file_is_a_verb_or_shared() -> None:
@@ -39,6 +46,12 @@ def test_readme(verb: str) -> None:
     assert f"hpsearch {verb}" in (ROOT / "README.md").read_text()
 
 
+def test_the_study_file_in_the_readme(study: Path) -> None:
+    (text,) = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    (study / "study.toml").write_text(text)
+    assert hpsearch("validate", study).exit_code == 0
+
+
 def test_help_of_the_group_loads_no_verb(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hpsearch.cli.import_module", lambda name: pytest.fail(f"{name} was loaded"))
     result = CliRunner().invoke(main, ["--help"])
@@ -48,4 +61,5 @@ def test_help_of_the_group_loads_no_verb(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_version_and_unknown_verb() -> None:
     assert hpsearch("--version").stdout == f"hpsearch, version {import_module('hpsearch').__version__}\n"
-    assert hpsearch("rnu").exit_code == 2
+    assert refused_verb("rnu").endswith("Error: there is no command 'rnu'; did you mean 'run'?\n")
+    assert refused_verb("zzz").endswith("Error: there is no command 'zzz'\n")

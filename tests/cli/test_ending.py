@@ -2,12 +2,14 @@ import errno
 import os
 import signal
 import warnings
+from pathlib import Path
 
 import click
 import pytest
 
 from hpsearch.cli.ending import Ended, HeldByAnother, Refused, exit_codes, refusing
 from hpsearch.record.lock import Locked
+from tests.cli.studies import start
 
 
 def ended(error: BaseException) -> Ended:
@@ -61,6 +63,34 @@ class TestExitCodes:
             warnings.simplefilter("always")
             warnings.warn("a file is damaged", RuntimeWarning, stacklevel=1)
         assert capsys.readouterr().err == "warning: a file is damaged\n"
+
+
+def ended_unread(*arguments: object, both: bool = False) -> int:
+    """The exit code of the command line when nobody reads its standard output, or neither that nor standard error."""
+    process = start(*arguments)
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    said = process.stderr.close() if both else process.stderr.read()
+    code = process.wait()
+    process.stderr.close()
+    assert "Traceback" not in (said or "") and "Exception" not in (said or "")
+    return code
+
+
+class TestClosedPipes:
+    @pytest.mark.parametrize("verb", ["run", "report", "status", "validate"])
+    def test_are_no_error(self, finished: Path, verb: str) -> None:
+        assert ended_unread(verb, finished) == 0
+
+    def test_of_a_terminal_with_tables(self, finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        assert ended_unread("report", finished) == 0
+
+    def test_end_no_run(self, study: Path) -> None:
+        assert ended_unread("predict", study, study / "wine.csv", both=True) == 2
+        assert ended_unread("run", study, both=True) == 0
+        assert (study / "out" / "report.html").is_file()
+        assert ended_unread("predict", study, study / "wine.csv") == 0
 
 
 class TestRefusing:

@@ -102,7 +102,8 @@ def test_only_csv_is_written(finished: Path, new: Path) -> None:
 
 
 def test_no_table_and_no_folder_for_the_output(finished: Path, new: Path) -> None:
-    assert "none.csv: there is no such file" in refused("predict", finished, finished / "none.csv")
+    none = finished / "none.csv"
+    assert refused("predict", finished, none) == f"cannot predict: {none}: there is no such file"
     assert "cannot write p.csv in the folder" in refused("predict", finished, new, "-o", finished / "none" / "p.csv")
 
 
@@ -127,6 +128,16 @@ def test_weights_of_rows_may_be_there_or_not(tmp_path: Path) -> None:
     table.assign(weight=1.0 + table.index % 3).to_csv(study / "wine.csv", index=False)
     assert hpsearch("run", study, "--quiet").exit_code == 0
     table.to_csv(tmp_path / "without.csv", index=False)
+    predictions = [hpsearch("predict", study, file) for file in (study / "wine.csv", tmp_path / "without.csv")]
+    assert predictions[0].exit_code == 0 and predictions[0].stdout == predictions[1].stdout
+
+
+def test_dropped_columns_may_be_there_or_not(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "wine", ('target = "cultivar"', 'target = "cultivar"\ndrop = ["day", "ash"]'))
+    table = pd.read_csv(study / "wine.csv")
+    table.assign(day="2024-01-31").to_csv(study / "wine.csv", index=False)
+    assert hpsearch("run", study, "--quiet").exit_code == 0
+    table.drop(columns="ash").to_csv(tmp_path / "without.csv", index=False)
     predictions = [hpsearch("predict", study, file) for file in (study / "wine.csv", tmp_path / "without.csv")]
     assert predictions[0].exit_code == 0 and predictions[0].stdout == predictions[1].stdout
 

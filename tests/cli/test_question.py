@@ -26,6 +26,14 @@ def test_what_the_file_says_is_passed_on(tmp_path: Path) -> None:
     assert study.problem.space.distributions.keys() >= {"learning_rate_init", "hidden_layer_sizes", "weight_decay"}
 
 
+def test_dropped_columns_are_not_looked_at(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "wine", ('target = "cultivar"', 'target = "cultivar"\ndrop = ["day", "ash", "day"]'))
+    table = pd.read_csv(folder / "wine.csv").assign(day="2024-01-31")
+    table.to_csv(folder / "wine.csv", index=False)
+    study = checked_study(read_study_file(folder))
+    assert list(study.dataset.encoding.column_names) == list(table.drop(columns=["cultivar", "day", "ash"]))
+
+
 FILES = [
     ('source = "wine.csv"', 'source = "wein.csv"', "[data] source = 'wein.csv': ", "wein.csv: there is no such file"),
     ('source = "wine.csv"', 'source = "wine.txt"', "[data] source = 'wine.txt': ", "must be .csv, .csv.gz or .parquet"),
@@ -33,6 +41,15 @@ FILES = [
     ('"cultivar"', '"cultivr"', "[data] target names 'cultivr'", "did you mean 'cultivar'?"),
     ('"cultivar"', '"cultivar"\ncategorical = ["color"]', "[data] categorical names 'color'", "did you mean 'colour'?"),
     ('"cultivar"', '"cultivar"\nsample_weight = "ach"', "[data] sample_weight names 'ach'", "did you mean 'ash'?"),
+    ('"cultivar"', '"cultivar"\ndrop = ["hue", "ach"]', "[data] drop names 'ach'", "did you mean 'ash'?"),
+    ('"cultivar"', '"cultivar"\ndrop = ["cultivar"]', "[data] drop names 'cultivar'", "which target names too"),
+    (
+        '"cultivar"',
+        '"cultivar"\ndrop = ["ash"]\nsample_weight = "ash"',
+        "drop names 'ash'",
+        "which sample_weight names",
+    ),
+    ('"cultivar"', '"cultivar"\ndrop = ["ash"]\ncategorical = ["ash"]', "drop names 'ash'", "which categorical names"),
     (
         '"cultivar"',
         '"cultivar"\ntask = "regression"',
@@ -45,6 +62,13 @@ FILES = [
     ("low = 1e-3, ", "", "[space]: learning_rate_init: ", "log_uniform needs `low`"),
     ('"log_uniform"', '"loguniform"', "[space]: learning_rate_init: ", "did you mean 'log_uniform'?"),
     ("learning_rate_init", "learning_rate", "Unknown hyperparameter", "did you mean 'learning_rate_init'?"),
+    (
+        "hidden_layer_sizes =",
+        "dropout = [0, 0.1]\nhidden_layer_sizes =",
+        "[space]: dropout: A list",
+        "use { distribution",
+    ),
+    ("hidden_layer_sizes =", "dropout = 1.5\nhidden_layer_sizes =", "dropout: ", "but got 1.5"),
     ("[8], [16]", "[8], [0]", "hidden_layer_sizes", "(0,)"),
     ("n_jobs = 1", 'scoring = "neg_logloss"', "scoring", "did you mean 'neg_log_loss'?"),
     ("n_jobs = 1", 'scoring = "r2"', "scoring='r2'", "does not fit the task multiclass"),
@@ -104,4 +128,4 @@ def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     folder = make_study(tmp_path / "wine", ("wine.csv", "wine.parquet"))
     (folder / "wine.parquet").write_bytes(b"PAR1")
     monkeypatch.setattr(pd, "read_parquet", missing)
-    assert 'pip install "hpsearch[parquet]"' in refused("run", folder)
+    assert refused("run", folder).endswith("reading Parquet needs pyarrow: pip install pyarrow")

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import tempfile
 import warnings
 from pathlib import Path
@@ -100,8 +101,19 @@ class TestFailing:
 
     def test_every_trial(self, tmp_path: Path) -> None:
         study = make_study(tmp_path / "wine", (RATE, "learning_rate_init = 1e20"))
-        assert "all 9 trials failed" in refused("run", study, "--quiet", code=4)
-        assert "all 9 trials failed" in refused("report", study, code=4)
+        table = study / "out" / "trials.csv"
+        for command in (["run", study, "--quiet"], ["report", study]):
+            table.unlink(missing_ok=True)
+            sentence = refused(*command, code=4)
+            assert "all 9 trials failed" in sentence and sentence.endswith(f" ({table} has the advice for each)")
+            advice = pd.read_csv(table)["user_attrs_advice"]
+            assert len(advice) == 9 and all("learning_rate_init=1e+20 is likely too high" in one for one in advice)
+        assert "best value so far: none, for every trial failed\n" in hpsearch("status", study).stdout
+
+    def test_nothing_is_said_of_rungs_that_nobody_reached(self, tmp_path: Path) -> None:
+        study = make_study(tmp_path / "wine", (RATE, "learning_rate_init = 1e20"), ("n_trials = 9", "n_trials = 1"))
+        rung, error = hpsearch("run", study).stderr.splitlines()
+        assert rung.startswith("rung 1/3: 1 trial at 1 epoch (1 failed), best –, ") and error.startswith("Error: ")
 
     def test_unknown_reason(self, study: Path) -> None:
         result = hpsearch("run", study, "--fail-on=edges")
@@ -182,4 +194,15 @@ def test_summary_says_what_was_said(finished: Path) -> None:
     board = next(line.split() for line in result.stdout.splitlines() if line.startswith("ensemble  "))
     first = result.stdout.splitlines()[[line.split() for line in result.stdout.splitlines()].index(board) + 1].split()
     assert first[0] == summary["ensemble"]
-    np.testing.assert_allclose(float(first[board.index("honest_score")]), summary["honest_score"], rtol=1e-4)
+    shown = float(first[board.index("honest_score")].replace("−", "-"))
+    np.testing.assert_allclose(shown, summary["honest_score"], rtol=1e-3)
+
+
+def test_scores_that_are_missing(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "wine", ("test_size = 0.2", ""))
+    result = hpsearch("run", study)
+    lines = result.stdout.splitlines()
+    first = next(place for place, line in enumerate(lines) if line.startswith("ensemble  "))
+    assert [line.split()[-1] for line in lines[first : first + 3]] == ["test_score", "–", "–"]
+    shown = [line for line in result.output.splitlines() if str(study) not in line]
+    assert not re.search(r"\bnan\b|-\d", "\n".join(shown))

@@ -1,15 +1,18 @@
 """Runs as processes of their own, that are ended from outside, watched, and continued."""
 
+import os
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 import hpsearch as library
+from hpsearch.cli.findings import write_findings
 from tests.cli.studies import contents, hpsearch, make_study, refused, start
 
 TIMES = ["datetime_start", "datetime_complete", "duration"]
@@ -54,14 +57,28 @@ def test_a_stop_is_clean(endless: tuple[Path, "subprocess.Popen[str]"], sent: in
 
     kept, first = checkpoints(study), library.load(study / "out" / "model")
     assert len(first.networks) >= 1 and (study / "out" / "report.html").is_file()
-    assert "not finished, and no run is at it" in hpsearch("status", study).stdout
+    status = hpsearch("status", study).stdout
+    assert "not finished, and no run is at it" in status and " unfinished)\n" in status
     assert hpsearch("run", study, "--timeout", 0.5, "--quiet").exit_code == 0
     assert checkpoints(study).items() >= kept.items()
 
 
+def test_a_stop_when_all_is_done_is_none(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*arguments: Any) -> list[str]:
+        os.kill(os.getpid(), signal.SIGINT)
+        return write_findings(*arguments)
+
+    monkeypatch.setattr("hpsearch.cli.run.write_findings", stopped)
+    again = hpsearch("run", finished)
+    assert (again.exit_code, "continues it" in again.stderr) == (0, False)
+    more = hpsearch("run", finished, "--n-trials", 12, "--timeout", 0)
+    assert more.exit_code == 130 and more.stderr.endswith(f"`hpsearch run {finished}` continues it\n")
+
+
 def test_others_while_it_runs(endless: tuple[Path, "subprocess.Popen[str]"]) -> None:
     study, process = endless
-    assert f"state: running: process {process.pid} on " in hpsearch("status", study).stdout
+    status = hpsearch("status", study).stdout
+    assert f"state: running: process {process.pid} on " in status and "drawn (9 running)" in status
     reported = hpsearch("report", study)
     assert reported.exit_code == 0
     assert "warning: The search is not finished" in reported.stderr

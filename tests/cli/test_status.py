@@ -17,7 +17,7 @@ def test_finished(finished: Path) -> None:
     before = contents(finished)
     result = hpsearch("status", finished)
     assert result.exit_code == 0
-    assert "state: finished\ntrials: 9 of 9 drawn (1 complete, 8 pruned)\nbest value so far: -" in result.stdout
+    assert "state: finished\ntrials: 9 of 9 drawn (1 complete, 8 pruned)\nbest value so far: −0." in result.stdout
     rungs = [line.split() for line in result.stdout.splitlines() if line.startswith("1/1")]
     assert rungs == [["1/1", "1/3", "1", "9", "9"], ["1/1", "2/3", "3", "3", "3"], ["1/1", "3/3", "9", "1", "1"]]
     # SQLite leaves empty files of its own beside a file that was read
@@ -34,6 +34,7 @@ def test_stopped_before_the_first_rung_ended(study: Path) -> None:
     assert "timeout" in refused("run", study, "--timeout", 0, "--quiet")
     result = hpsearch("status", study)
     assert "not finished, and no run is at it" in result.stdout
+    assert "trials: 0 of 9 drawn\n" in result.stdout
     assert "none yet, the first rung has not ended" in result.stdout
 
 

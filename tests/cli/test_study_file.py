@@ -33,7 +33,7 @@ class TestSoundFiles:
     def test_defaults(self, tmp_path: Path) -> None:
         file = read_study_file(written(tmp_path, 'name = "a"\n[data]\nsource = "a.csv"\ntarget = "y"\n'))
         assert (file.search.n_trials, file.search.random_state, file.search.n_jobs) == (64, 0, -1)
-        assert file.space == {} and file.title == "a"
+        assert file.space == {} and file.title == "a" and file.data.drop == []
 
     def test_places_lie_beside_the_file(self, tmp_path: Path) -> None:
         for given in (written(tmp_path, STUDY), tmp_path / "study.toml"):
@@ -77,6 +77,7 @@ UNSOUND = {
     "test_size = 0.2": [
         ("test_size = '1'", "[data] test_size = '1' must be a valid integer or a valid number"),
         ("categorical = ['a', 1]", "[data] categorical[1] = 1 must be a valid string"),
+        ("drop = 'a'", "[data] drop = 'a' must be a valid list"),
         ("categorical = 'a'", "[data] categorical = 'a' must be a valid list"),
         ("task = 'classes'", "[data] task = 'classes' must be 'binary', 'multiclass' or 'regression'"),
         ("n_trials = 5", "[data] n_trials is not known here; it belongs in the section [search]"),

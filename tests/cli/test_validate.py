@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import pandas as pd
+
 from tests.cli.studies import contents, hpsearch, make_study, refused
 
 
@@ -26,9 +28,22 @@ def test_dropped_columns_are_named(study: Path) -> None:
     assert result.stderr == "warning: Columns without use were dropped: 'nothing' (constant).\n"
 
 
+def test_columns_that_the_file_drops_are_named(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "wine", ('target = "cultivar"', 'target = "cultivar"\ndrop = ["hue", "ash"]'))
+    result = hpsearch("validate", study)
+    assert "dropped columns: 2: hue (as asked), ash (as asked)\n" in result.stdout and result.stderr == ""
+
+
+def test_rows_are_counted_in_thousands(study: Path) -> None:
+    table = pd.read_csv(study / "wine.csv")
+    pd.concat([table] * 10).to_csv(study / "wine.csv", index=False)
+    assert "\nrows: 1,780: 1,1" in hpsearch("validate", study).stdout
+
+
 def test_a_study_that_was_begun(finished: Path) -> None:
-    result = hpsearch("validate", finished)
-    assert result.exit_code == 0 and "study: wine, begun" in result.stdout
+    assert hpsearch("validate", finished).stdout.startswith("study: wine, finished\n")
+    make_study(finished, ("n_trials = 9", "n_trials = 12"))
+    assert hpsearch("validate", finished).stdout.startswith("study: wine, begun, and a run continues it\n")
 
 
 def test_a_study_that_was_begun_with_another_space(finished: Path) -> None:

@@ -95,6 +95,10 @@ def test_as_distribution(given_: object, expected: Entry) -> None:
         ({"low": 0, "high": 1}, "A hyperparameter may be LogUniform"),
         (np.linspace(0, 1), "A hyperparameter may be LogUniform"),
         (math.inf, "must be finite"),
+        ([1e-3, 1e-2], r"must hold whole numbers, but got \[0.001, 0.01\]; use Choice\(\[...\]\) for several values"),
+        ([(64,), (128,)], r"but got \[\(64,\), \(128,\)\]; use Choice\(\[...\]\)"),
+        (("constant", "cosine"), r"use Choice\(\[...\]\)"),
+        ([True, False], r"use Choice\(\[...\]\)"),
     ],
 )
 def test_what_is_not_accepted_says_what_is(given_: object, message: str) -> None:
@@ -129,7 +133,7 @@ def test_values_go_through_optuna_and_back(distribution: Distribution, u: float)
     assert type(back) is type(stored)
 
 
-@given(distributions() | values)
+@given(distributions() | plain | st.lists(st.integers()).map(tuple))
 def test_json_there_and_back(entry: Entry) -> None:
     back = from_json(json.loads(json.dumps(to_json(entry))))
     assert back == entry
@@ -181,6 +185,7 @@ def test_a_study_file_is_read() -> None:
             {"distribution": "uniform", "lwo": 0, "high": 1},
             r"uniform does not take 'lwo' \(did you mean 'low'\?\); it takes low, high, limits, natural, when",
         ),
+        ([1e-3, 1e-2], r'use { distribution = "choice", values = \[...\] } for several values'),
         ({"distribution": "choice", "value": [1]}, r"did you mean 'values'"),
         ({"distribution": "uniform", "high": 1}, "uniform needs `low`, but got only high"),
         ({"distribution": "choice"}, "choice needs `values`, but got only its name"),

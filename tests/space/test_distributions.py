@@ -177,9 +177,13 @@ MISUSE: list[tuple[Callable[[], object], str]] = [
     (lambda: Uniform(0.0, 0.5, limits=(0.0, 0.4)), r"high <= limits\[1\]"),
     (lambda: Uniform(0.0, 0.5, limits=0.9), "`limits` must be a pair"),  # type: ignore[arg-type]
     (lambda: Uniform(0.0, 0.5, limits=(0.0, None)), r"`limits\[1\]` must be"),  # type: ignore[arg-type]
-    (lambda: Uniform(0.0, 0.5, natural=(0.1, None)), r"natural bounds contain.*natural=\(0.1, None\), low=0.0"),
-    (lambda: Uniform(0.0, 1.2, natural=(0, 1)), "natural bounds contain"),
-    (lambda: Uniform(0.0, 0.5, natural=(0, 1), limits=(0, 2)), r"natural bounds contain.*limits=\(0.0, 2.0\)"),
+    (lambda: Uniform(0.0, 0.5, natural=(0.1, None)), "^low and high must be at least 0.1, but got low=0.0"),
+    (lambda: Uniform(0.0, 0.5, natural=(None, 0.1)), "^low and high must be at most 0.1, but got low=0.0, high=0.5"),
+    (lambda: Uniform(0.0, 1.2, natural=(0, 1)), "^low and high must be between 0.0 and 1.0, but got low=0.0, high=1.2"),
+    (
+        lambda: Uniform(0.0, 0.5, natural=(0, 1), limits=(0, 2)),
+        r"^limits must be between 0.0 and 1.0, .*limits=\(0.0, 2.0\)",
+    ),
     (lambda: Uniform(0.0, 0.5, natural=("0", 1)), r"`natural\[0\]` must be"),  # type: ignore[arg-type]
     (lambda: Uniform(0.0, 0.5, when="schedule"), "`when` must map names"),  # type: ignore[arg-type]
     (lambda: Uniform(0.0, 0.5, when={"schedule": []}), "one or more values"),

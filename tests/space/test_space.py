@@ -234,7 +234,7 @@ def test_natural_bounds_are_filled_in() -> None:
 
 @pytest.mark.parametrize("entry", [Uniform(0.0, 1.2), Uniform(0.0, 0.5, limits=(0, 2)), Choice([0.0, 1.2]), 1.2, -1])
 def test_what_lies_beyond_natural_bounds_is_an_error(entry: object) -> None:
-    with pytest.raises(ValueError, match=r"dropout: .*natural bounds.* but got"):
+    with pytest.raises(ValueError, match=r"dropout: .* must .* but got"):
         SearchSpace.of({"dropout": entry}).with_natural_bounds({"dropout": (0.0, 1.0)})
 
 
