@@ -185,7 +185,8 @@ class Study:
             ensembles = [self._tested(one, record) for one in ensembles]
             refits = self._train_again(ensembles[0], record, workers, stop) if refit else {}
         clock.record()
-        ended = _ending(record, plan, stop, is_refitted=refits is not None)
+        is_whole = not curves.is_broken_off and refits is not None
+        ended = "finished" if is_whole and _is_over(record, plan) else _early_end(record, stop)
         findings = self._findings(plan, record, ensembles, library, curves, chance, ended)
         sound = {number: fit for number, fit in (refits or {}).items() if fit.outcomes[0] is None}
         kept = [_KEPT.format(number) for number in refits or {} if number not in sound]
@@ -345,10 +346,8 @@ def _quiet_scores() -> Iterator[None]:
         yield
 
 
-def _ending(record: StudyRecord, plan: Plan, stop: Stop, is_refitted: bool) -> str:
-    """How a run ended, as a key of `ENDINGS`."""
-    if _is_over(record, plan) and is_refitted:
-        return "finished"
+def _early_end(record: StudyRecord, stop: Stop) -> str:
+    """How a run ended that did not come to the end of its plan, as a key of `ENDINGS`."""
     if stop.interrupted:
         return "interrupted"
     return "unfinished" if record.read_only else "timeout"

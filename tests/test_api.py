@@ -249,7 +249,7 @@ def test_progress_goes_to_standard_error_in_quiet_lines(wine, capsys):
     quick(*wine, verbose=1)
     shown = capsys.readouterr()
     assert shown.out == "" and len(shown.err.splitlines()) == 3
-    assert "rung 3/3: 1 trials at 9 epochs" in shown.err
+    assert "rung 3/3: 1 trial at 9 epochs" in shown.err
     quick(*wine, verbose=0)
     assert capsys.readouterr() == ("", "")
 

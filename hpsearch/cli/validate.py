@@ -37,7 +37,7 @@ def validate(study: Path) -> None:
     show_items({"study": f"{file.name}, {state}", **found, "score": asked.problem.scorer.name})
     show_table(["hyperparameter", "searched in"], _ranges(asked.problem.space))
     show_table(["stage", "rung", "trials", "epochs"], _rungs(plan))
-    show_warnings(asked.dataset.warnings)
+    show_warnings(asked.warnings)
 
 
 def _state(record: StudyRecord | None, plan: Plan) -> str:

@@ -113,7 +113,10 @@ def as_frame(X: object, argument: str = "X") -> pd.DataFrame:
     if frame.shape[1] == 0:
         raise ValueError(f"{argument} has 0 feature(s) (shape={frame.shape}) while a minimum of 1 is required.")
     if others := [name for name in frame.columns if not isinstance(name, str)]:
-        raise ValueError(f"column names of {argument} must be text, but these are not: {listed(others)}")
+        raise ValueError(
+            f"column names of {argument} must be text, but these are not: {listed(others)}; give "
+            f"{argument}.rename(columns=str), or {argument}.to_numpy() if they are only numbered"
+        )
     if frame.columns.has_duplicates:
         doubles = list(frame.columns[frame.columns.duplicated()].unique())
         raise ValueError(f"column names of {argument} must be unique, but these are double: {listed(doubles)}")

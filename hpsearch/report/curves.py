@@ -17,9 +17,12 @@ class Curves:
         self._stages: dict[int, int] = {}
         self._latest: dict[int, TrialResult] = {}
         self._values: dict[int, dict[int, float]] = {}
+        self.is_broken_off = False
+        """Was the last rung left before all of its trials were done?"""
 
     def add(self, record: RungRecord) -> None:
         """Take up all trials of a rung."""
+        self.is_broken_off = not record.complete
         for result in record.results:
             self._stages[result.number] = record.stage
             # predictions are for those who vote, and would fill the memory
