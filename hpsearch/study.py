@@ -168,7 +168,7 @@ class Study:
             AllTrialsFailed: if every trial that was trained failed.
             KeyboardInterrupt, TimeoutError: if it was stopped before the first trials were finished.
         """
-        clock = Clock(record, is_running=not record.read_only and not _is_over(record, plan))
+        clock = Clock(record, is_running=not record.read_only and not record.is_over(plan.n_trials))
         library, curves = Library(), Curves(plan)
         with stop.on_interrupt(), one_blas_thread(), _quiet_scores(), workers:
             chance = self._loss_at_chance(plan)
@@ -186,7 +186,7 @@ class Study:
             refits = self._train_again(ensembles[0], record, workers, stop) if refit else {}
         clock.record()
         is_whole = not curves.is_broken_off and refits is not None
-        ended = "finished" if is_whole and _is_over(record, plan) else _early_end(record, stop)
+        ended = "finished" if is_whole and record.is_over(plan.n_trials) else _early_end(record, stop)
         findings = self._findings(plan, record, ensembles, library, curves, chance, ended)
         sound = {number: fit for number, fit in (refits or {}).items() if fit.outcomes[0] is None}
         kept = [_KEPT.format(number) for number in refits or {} if number not in sound]
@@ -351,9 +351,3 @@ def _early_end(record: StudyRecord, stop: Stop) -> str:
     if stop.interrupted:
         return "interrupted"
     return "unfinished" if record.read_only else "timeout"
-
-
-def _is_over(record: StudyRecord, plan: Plan) -> bool:
-    """Have all trials of the plan come to their end?"""
-    trials = record.study.get_trials(deepcopy=False)
-    return len(trials) == plan.n_trials and all(trial.state.is_finished() for trial in trials)

@@ -5,7 +5,6 @@ from contextlib import ExitStack, contextmanager
 
 from hpsearch.cli.ending import Refused, refusing
 from hpsearch.cli.study_file import StudyFile
-from hpsearch.orchestrator.plan import Plan
 from hpsearch.record.trials import StudyRecord, open_record, study_names
 
 
@@ -22,12 +21,6 @@ def reading(file: StudyFile) -> Iterator[StudyRecord | None]:
             if file.name in refuse_another_name(file):
                 record = stack.enter_context(open_record(file.storage, file.name, read_only=True))
         yield record if record is not None and record.plan is not None else None
-
-
-def is_finished(record: StudyRecord, plan: Plan) -> bool:
-    """Have all trials of the plan come to their end?"""
-    trials = record.study.get_trials(deepcopy=False)
-    return len(trials) == plan.n_trials and all(trial.state.is_finished() for trial in trials)
 
 
 def refuse_another_name(file: StudyFile) -> list[str]:

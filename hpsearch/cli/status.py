@@ -7,14 +7,14 @@ from typing import cast
 
 import click
 
-from hpsearch.cli.kept import is_finished, reading
+from hpsearch.cli.kept import reading
 from hpsearch.cli.show import show_items, show_table
 from hpsearch.cli.study_file import STUDY, read_study_file
 from hpsearch.orchestrator.plan import Plan
 from hpsearch.record.checkpoints import FolderCheckpoints
 from hpsearch.record.lock import holder
 from hpsearch.record.trials import IDENTITY, StudyRecord
-from hpsearch.report.findings import number
+from hpsearch.report.findings import STATES, number
 
 
 @click.command()
@@ -42,14 +42,14 @@ def status(study: Path) -> None:
 def _items(name: str, plan: Plan, record: StudyRecord, run: str | None) -> dict[str, str]:
     """The study in a few lines; `run` is what the run that holds the lock says of itself."""
     trials = record.study.get_trials(deepcopy=False)
-    counts = Counter(trial.state.name.lower() for trial in trials)
+    counts = Counter(trial.state.name for trial in trials)
     unfinished = "not finished, and no run is at it; `hpsearch run` continues it"
     # a trial that was begun is running only as long as a run is
-    words = {} if run else {"running": "unfinished"}
-    counted = ", ".join(f"{count:,} {words.get(state, state)}" for state, count in sorted(counts.items()))
+    words = STATES | ({"RUNNING": "running"} if run else {})
+    counted = ", ".join(f"{counts[state]:,} {word}" for state, word in words.items() if state in counts)
     return {
         "study": name,
-        "state": f"running: {run}" if run else "finished" if is_finished(record, plan) else unfinished,
+        "state": f"running: {run}" if run else "finished" if record.is_over(plan.n_trials) else unfinished,
         "trials": f"{len(trials):,} of {plan.n_trials:,} drawn" + (f" ({counted})" if counted else ""),
         "best value so far": _best(record),
     }

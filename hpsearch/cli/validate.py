@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from hpsearch.cli.ending import refusing
-from hpsearch.cli.kept import is_finished, reading
+from hpsearch.cli.kept import reading
 from hpsearch.cli.question import checked_study
 from hpsearch.cli.show import show_items, show_table, show_warnings
 from hpsearch.cli.study_file import STUDY, read_study_file
@@ -43,7 +43,7 @@ def validate(study: Path) -> None:
 def _state(record: StudyRecord | None, plan: Plan) -> str:
     if record is None:
         return "not begun"
-    return "finished" if is_finished(record, plan) else "begun, and a run continues it"
+    return "finished" if record.is_over(plan.n_trials) else "begun, and a run continues it"
 
 
 def _found(dataset: Dataset, left_out: list[str]) -> dict[str, str]:

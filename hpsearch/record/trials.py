@@ -127,6 +127,11 @@ class StudyRecord:
         if self._folder is not None and not self._read_only:
             keep_identity(self._folder, identity)
 
+    def is_over(self, n_trials: int) -> bool:
+        """Are there so many trials, and have all of them come to their end?"""
+        trials = self.study.get_trials(deepcopy=False)
+        return len(trials) == n_trials and all(trial.state.is_finished() for trial in trials)
+
     def has(self, number: int) -> bool:
         """Is this trial recorded already?"""
         return self._storage.get_n_trials(self._study_id) > number

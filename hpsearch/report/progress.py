@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from hpsearch.orchestrator.plan import Plan
 from hpsearch.orchestrator.run import CohortRecord, RungRecord
-from hpsearch.report.findings import number
+from hpsearch.report.findings import counted, number
 
 
 class StandardError(Console):
@@ -48,7 +48,7 @@ class ProgressReport:
             transient=True,
             disable=verbose == 0 or not self._console.is_terminal,
         )
-        self._task = self._bar.add_task("searching", total=plan.n_epochs, trials=_counted(0, "trial"), best="–")
+        self._task = self._bar.add_task("searching", total=plan.n_epochs, trials=counted(0, "trial"), best="–")
 
     def __enter__(self) -> Self:
         self._bar.__enter__()
@@ -77,7 +77,7 @@ class ProgressReport:
             self._task,
             advance=len(record.results) * (rungs[record.rung].epochs - before),
             description=self._where(record),
-            trials=_counted(len(self._trained), "trial"),
+            trials=counted(len(self._trained), "trial"),
             best=number(self._best, 4),
         )
 
@@ -90,13 +90,9 @@ class ProgressReport:
     def _say(self, record: RungRecord) -> None:
         failed = sum(result.outcome is not None for result in record.results)
         self._console.print(
-            f"{self._where(record)}: {_counted(len(record.results), 'trial')} at {_counted(record.epochs, 'epoch')}"
+            f"{self._where(record)}: {counted(len(record.results), 'trial')} at {counted(record.epochs, 'epoch')}"
             + (f" ({failed:,} failed)" if failed else "")
             + ("" if record.complete else ", stopped before all were done")
             + f", best {number(self._best, 4)}, {time.monotonic() - self._started:.1f} s",
             soft_wrap=True,
         )
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

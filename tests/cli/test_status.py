@@ -17,7 +17,7 @@ def test_finished(finished: Path) -> None:
     before = contents(finished)
     result = hpsearch("status", finished)
     assert result.exit_code == 0
-    assert "state: finished\ntrials: 9 of 9 drawn (1 complete, 8 pruned)\nbest value so far: −0." in result.stdout
+    assert "state: finished\ntrials: 9 of 9 drawn (1 complete, 8 cut)\nbest value so far: −0." in result.stdout
     rungs = [line.split() for line in result.stdout.splitlines() if line.startswith("1/1")]
     assert rungs == [["1/1", "1/3", "1", "9", "9"], ["1/1", "2/3", "3", "3", "3"], ["1/1", "3/3", "9", "1", "1"]]
     # SQLite leaves empty files of its own beside a file that was read
