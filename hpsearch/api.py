@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -153,7 +153,8 @@ def search(
         verbose: 0 for silence.
 
     Returns:
-        The result; also after Ctrl-C or `timeout`, of what was finished by then.
+        The result; also after Ctrl-C or `timeout`, of what was finished by then. What a user should know besides comes
+        as UserWarnings at the end: where these are made errors, `storage` keeps what was found.
 
     Raises:
         ValueError: for bad data or arguments, before anything is trained or written.
@@ -169,7 +170,7 @@ def search(
     if not isinstance(refit, bool) or not isinstance(verbose, int):
         raise ValueError(f"refit must be True or False and verbose a whole number, but got {refit!r} and {verbose!r}")
     n_trials, stop, workers = whole("n_trials", n_trials), Stop(timeout), Workers(n_jobs, backend)
-    if not (isinstance(callbacks, Iterable) and all(callable(callback) for callback in callbacks)):
+    if not (isinstance(callbacks, Sequence) and all(callable(callback) for callback in callbacks)):
         raise ValueError(f"callbacks must be a list of functions of a RungRecord, but got {callbacks!r}")
     with open_record(storage, study_name, fits, synchronous=synchronous) as record:
         plan = study.plan(record, n_trials)

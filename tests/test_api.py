@@ -1,6 +1,7 @@
 """`search` as a user calls it: every argument, every kind of data, and every mistake at the door."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import optuna
@@ -223,10 +224,12 @@ def test_numbers_of_numpy_are_numbers(wine, tmp_path):
     pd.testing.assert_frame_equal(result.trials, again.trials)
 
 
+@pytest.mark.filterwarnings("ignore:A constant guess:UserWarning")  # so short a search may not beat it
 def test_sample_weights_matter(wine):
     X, y = wine
     weights = np.where(y == 0, 10.0, 0.1)
-    assert quick(X, y, sample_weight=weights).honest_score != quick(X, y).honest_score
+    weighted, plain = quick(X, y, sample_weight=weights, max_epochs=27), quick(X, y, max_epochs=27)
+    assert weighted.honest_score != plain.honest_score
 
 
 def test_callbacks_see_every_rung(wine):
@@ -357,6 +360,9 @@ BAD = {
     "refit in words": (lambda X, y: ((X, y), {"refit": "no"}), "refit must be True or False"),
     "no verbosity": (lambda X, y: ((X, y), {"verbose": None}), "verbose"),
     "callback that is no function": (lambda X, y: ((X, y), {"callbacks": [3]}), "callbacks"),
+    "callbacks that can be read but once": (lambda X, y: ((X, y), {"callbacks": iter([print])}), "callbacks"),
+    "a number beyond all": (lambda X, y: ((X.assign(z=pd.Series([10**400] + [1] * 177, dtype=object)), y), {}), "'z'"),
+    "a target beyond all": (lambda X, y: ((X, [10**400] + [1.5] * 177), {}), "y holds a whole number"),
     "callback outside of a list": (lambda X, y: ((X, y), {"callbacks": print}), "callbacks"),
     "space that is a list": (lambda X, y: ((X, y), {"space": ["dropout"]}), "space"),
     "score that the rows do not allow": (
@@ -448,8 +454,33 @@ def test_the_ensemble_is_scored_by_scikit_learn(wine_result, wine):
 
 def test_a_matched_index_in_another_order_is_refused(wine):
     X, y = wine
-    with pytest.raises(ValueError, match=r"X and y have the same index in another order.*y.loc\[X.index\]"):
-        quick(X, y.sample(frac=1, random_state=0))
+    for y_in_disorder in (y.sample(frac=1, random_state=0), y.to_frame().sample(frac=1, random_state=0)):
+        with pytest.raises(ValueError, match=r"X and y have the same index in another order.*y.loc\[X.index\]"):
+            quick(X, y_in_disorder)
+    with pytest.raises(ValueError, match="X and sample_weight have the same index in another order"):
+        quick(X, y, sample_weight=pd.Series(1.0, index=X.index[::-1]))
+
+
+def test_an_index_of_its_own_is_no_matter(wine):
+    """Rows are matched by position: two levels, doubles and other labels say nothing of an order."""
+    X, y = wine
+    levels = pd.MultiIndex.from_product([range(89), ["a", "b"]])
+    plain = quick(X, y).honest_score
+    for other in (X.set_index(levels), X.set_index(np.zeros(178)), X.set_index(pd.date_range("2024", periods=178))):
+        assert quick(other, y).honest_score == plain
+    assert quick(X, y.set_axis(levels)).honest_score == plain
+
+
+def test_nothing_learned_is_seen_through_the_weights():
+    generator = np.random.default_rng(0)
+    X, y = generator.standard_normal((1000, 20)), generator.integers(0, 2, 1000)
+    with pytest.warns(UserWarning, match="A constant guess scores"):
+        quick(X, y, sample_weight=np.where(y == 1, 9.0, 1.0), max_epochs=27)
+
+
+def test_ensembles_are_what_they_are(wine_result):
+    ensemble = wine_result.ensemble
+    assert ensemble == ensemble and ensemble != replace(ensemble) and len({ensemble, ensemble}) == 1
 
 
 def test_the_time_of_a_killed_run_counts(wine, tmp_path):

@@ -91,7 +91,10 @@ def to_numbers(column: Column) -> NDArray[np.float64]:
     """(n_rows,) float64 of a column of numbers, booleans (False 0, True 1) or nothing; missing cells are NaN."""
     if column.dtype.kind in "mM":  # only an all-missing one gets this far, and its cells would read as -2⁶³
         return np.full(len(column), np.nan)
-    return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    try:
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    except OverflowError:
+        raise ValueError(f"{column.name!r} holds a whole number that is too large for float64") from None
 
 
 def to_keys(column: Column) -> tuple[NDArray[np.int64], list[str]]:

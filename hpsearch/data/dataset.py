@@ -87,6 +87,7 @@ def prepare(
     test_frame, test_column = (None, None) if X_test is None else _table_and_target(X_test, y_test, "X_test", "y_test")
     n_test = 0 if test_column is None else len(test_column)
     rows = split_rows(strata(labels, known_task), test_size=test_size, n_appended=n_test, random_state=random_state)
+    _check_order(X, sample_weight, "X", "sample_weight")
     weights, row_weights = _weights(sample_weight, rows, len(frame), n_test)
 
     target = fit_target(labels, known_task, rows.train, column.name if isinstance(column.name, str) else "target")
@@ -131,13 +132,22 @@ def _table_and_target(X: object, y: object, X_name: str = "X", y_name: str = "y"
     column = as_column(y, y_name)
     if len(column) != len(frame):
         raise ValueError(f"{X_name} and {y_name} must have equally many rows, but have {len(frame)} and {len(column)}")
-    if isinstance(X, pd.DataFrame) and isinstance(y, pd.Series) and not X.index.equals(y.index):
-        if X.index.is_unique and y.index.is_unique and X.index.isin(y.index).all():
-            raise ValueError(
-                f"{X_name} and {y_name} have the same index in another order: rows are matched by position, so give "
-                f"{y_name}.loc[{X_name}.index]"
-            )
+    _check_order(X, y, X_name, y_name)
     return frame, column
+
+
+def _check_order(X: object, other: object, X_name: str, name: str) -> None:
+    """ValueError if `other` has the index of X in another order: its rows were meant to be matched by it."""
+    if not isinstance(X, pd.DataFrame) or not isinstance(other, pd.Series | pd.DataFrame) or len(X) != len(other):
+        return
+    mine, its = X.index, other.index
+    if mine.equals(its) or mine.nlevels != its.nlevels or not (mine.is_unique and its.is_unique):
+        return
+    if len(mine.intersection(its)) == len(mine):
+        raise ValueError(
+            f"{X_name} and {name} have the same index in another order: rows are matched by position, so give "
+            f"{name}.loc[{X_name}.index]"
+        )
 
 
 def _categorical_names(categorical: Iterable[str | int] | None, frame: pd.DataFrame, has_names: bool) -> list[str]:

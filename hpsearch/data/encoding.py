@@ -7,6 +7,7 @@ plain values, so nothing of scikit-learn has to be saved.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -161,9 +162,12 @@ def _first_that_is_no_number(column: Column, held: str) -> str:
     """Where a column of numbers is spoilt, in words; nothing for other columns."""
     if held != "numbers":
         return ""
-    numbers = pd.to_numeric(column.astype(object), errors="coerce")
-    spoilt = np.flatnonzero(numbers.isna() & column.notna())
-    return f" (the first: {column.iloc[spoilt[0]]!r} in row {spoilt[0]})" if len(spoilt) else ""
+    cells = column.dropna().astype(object)
+    spoilt = cells[[not isinstance(cell, Real) or isinstance(cell, bool | np.bool_) for cell in cells]]
+    # one cell that is no number makes text of a whole column of a CSV
+    culprits = spoilt[pd.to_numeric(spoilt, errors="coerce").isna()]
+    shown = culprits if len(culprits) else spoilt
+    return f" (the first: {shown.iloc[0]!r} in row {shown.index[0]})" if len(shown) else ""
 
 
 def fit_encoding(

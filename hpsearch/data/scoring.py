@@ -133,7 +133,10 @@ def quick_neg_root_mean_squared_error(
     return -float(np.sqrt(np.average(np.square(given.numbers - y), weights=weights)))
 
 
-OF_POSITIVES = ("average_precision", "f1", "jaccard", "precision", "recall")
+OF_POSITIVES = (
+    "average_precision", "f1", "jaccard", "neg_negative_likelihood_ratio", "positive_likelihood_ratio", "precision",
+    "recall",
+)  # fmt: skip
 """Scores of two classes that change when the classes are swapped."""
 EPSILON = float(np.finfo(np.float64).eps)
 HELD_PARTS = {"valid": "validation", "select": "selection", "test": "test"}
@@ -164,7 +167,8 @@ def guess_scores(scorer: Scorer, dataset: Dataset) -> dict[str, float]:
     Raises:
         ValueError: if the score is not defined for one of them, naming score, part and reason.
     """
-    guess, scores = dataset.targets[dataset.rows.train].mean(axis=0), {}
+    train, scores = dataset.rows.train, {}
+    guess = np.average(dataset.targets[train], axis=0, weights=dataset.row_weights[train])
     for part, words in HELD_PARTS.items():
         rows = getattr(dataset.rows, part)
         if len(rows) == 0:

@@ -153,7 +153,10 @@ def as_labels(column: Column, argument: str = "y") -> Labels:
         raise ValueError(f"{argument} holds {kind} ({column.dtype}); it must hold numbers, booleans or text")
     if kind == "numbers" and np.asarray(column).dtype.kind in "iu":
         return _as_integers(column, argument)
-    labels: Labels = np.asarray(column).astype(LABEL_DTYPES[kind])
+    try:
+        labels: Labels = np.asarray(column).astype(LABEL_DTYPES[kind])
+    except OverflowError:
+        raise ValueError(f"{argument} holds a whole number that is too large for float64") from None
     if kind == "numbers" and (infinite := np.flatnonzero(~np.isfinite(labels)).tolist()):
         raise ValueError(f"{argument} must be finite, but {len(infinite)} values are not: rows {listed(infinite)}")
     return labels

@@ -26,7 +26,7 @@ def _is_classifier(ensemble: "Ensemble") -> bool:
     return ensemble.target.task != "regression"
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Ensemble:
     """Trained networks that vote, from raw columns to labels or numbers. Made by `search`, or read by `load`.
 

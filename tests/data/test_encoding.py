@@ -336,3 +336,6 @@ def test_the_first_cell_that_spoils_a_column_of_numbers_is_shown() -> None:
     spoilt = frame.assign(tenure=[*map(str, range(12)), "n/a", *map(str, range(27))])
     with pytest.raises(ValueError, match=r"'tenure' held numbers, now it holds text \(the first: 'n/a' in row 12\)"):
         encoding.encode(spoilt)
+    mixed = frame.assign(tenure=[*range(12), "12", *range(27)])
+    with pytest.raises(ValueError, match=r"now it holds mixed values \(the first: '12' in row 12\)"):
+        encoding.encode(mixed)
