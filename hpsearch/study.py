@@ -6,9 +6,7 @@ an ensemble and the findings.
 
 import math
 import time
-import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
@@ -17,11 +15,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.exceptions import UndefinedMetricWarning
 
 from hpsearch import __version__
 from hpsearch.data.dataset import Dataset, prepare
-from hpsearch.data.scoring import Scorer, guess_scores
+from hpsearch.data.scoring import Scorer, guess_scores, quiet_scores
 from hpsearch.diagnostics.sanity import loss_at_chance
 from hpsearch.ensemble.average import Average, averages, leaderboard
 from hpsearch.ensemble.ensemble import Ensemble
@@ -170,7 +167,7 @@ class Study:
         """
         clock = Clock(record, is_running=not record.read_only and not record.is_over(plan.n_trials))
         library, curves = Library(), Curves(plan)
-        with stop.on_interrupt(), one_blas_thread(), _quiet_scores(), workers:
+        with stop.on_interrupt(), one_blas_thread(), quiet_scores(), workers:
             chance = self._loss_at_chance(plan)
             with ProgressReport(plan, verbose) as progress:
                 for event in run(self.problem, plan, record, workers, stop):
@@ -333,17 +330,6 @@ def _nothing_found(failures: Sequence[str], plan: Plan, stop: Stop) -> BaseExcep
     if stop.interrupted:
         return KeyboardInterrupt("interrupted before the first trials were finished")
     return TimeoutError("the timeout came before the first trials were finished; give more time or fewer epochs")
-
-
-@contextmanager
-def _quiet_scores() -> Iterator[None]:
-    """While this lasts, scores are taken as they come: a first model that finds one class only is no news to anybody.
-
-    Entered by the main thread alone, since filters of warnings are the process's.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UndefinedMetricWarning)
-        yield
 
 
 def _early_end(record: StudyRecord, stop: Stop) -> str:

@@ -97,7 +97,7 @@ def squash(values: NDArray[np.float64], median: NDArray[np.float64], scale: NDAr
 def refuse_infinite(values: NDArray[np.float64], names: Sequence[str]) -> None:
     """Raise ValueError if `values` (n_columns, n_rows) has infinite numbers, naming columns and how many rows."""
     n_infinite = (np.abs(values) > HUGE).sum(axis=1).tolist()
-    found = [f"{name!r} ({n} rows)" for name, n in zip(names, n_infinite, strict=True) if n]
+    found = [f"{name!r} ({n} row{'s' * (n > 1)})" for name, n in zip(names, n_infinite, strict=True) if n]
     if found:
         raise ValueError(f"numbers must be finite (within ±{HUGE:g}), but some are not in columns {listed(found, str)}")
 

@@ -6,13 +6,15 @@ scores are also computed here: scikit-learn's checks take a millisecond a call, 
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import get_scorer, get_scorer_names, log_loss, make_scorer
 
 from hpsearch.data.columns import did_you_mean
@@ -184,3 +186,14 @@ def guess_scores(scorer: Scorer, dataset: Dataset) -> dict[str, float]:
         if reason:
             raise ValueError(f"scoring={scorer.name!r} cannot be computed on the {len(rows)} {words} rows: {reason}")
     return scores
+
+
+@contextmanager
+def quiet_scores() -> Iterator[None]:
+    """While this lasts, scores are taken as they come: a first model that finds one class only is no news to anybody.
+
+    Entered by the main thread alone, since filters of warnings are the process's.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UndefinedMetricWarning)
+        yield
