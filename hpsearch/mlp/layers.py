@@ -1,58 +1,25 @@
-"""What a dense layer is made of besides its matrix product: rows, bias gradients, and the bits that drop units."""
+"""What a dense layer is made of besides its matrix product: rows, sums, and what is left out at random.
+
+A share of something is left out where a byte of noise lies below its `threshold`; what is kept is scaled up, so that
+prediction needs neither noise nor scale ("inverted" dropout).
+"""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.mlp.kernels import READ_INDEX, READ_ROWS, compiled
+from hpsearch.mlp.kernels import READ_INDEX, READ_NUMBERS, READ_ROWS, compiled
 
 Array = NDArray[np.float32]
+Floats = NDArray[np.floating]
+Noise = NDArray[np.uint8]
 
 DROPOUT_STEPS = 256
-"""Dropout rates are multiples of 1/256: one byte of noise decides over one unit."""
+"""Shares that are left out are multiples of 1/256: one byte of noise decides."""
 
 
 def dropout_threshold(rate: float) -> int:
-    """The byte below which a unit is dropped, for a rate in [0, 1): the nearest 256th, at most 255."""
+    """The byte below which is left out, for a rate in [0, 1): the nearest 256th, at most 255."""
     return min(round(rate * DROPOUT_STEPS), DROPOUT_STEPS - 1)
-
-
-def mix_naive(word: int) -> int:
-    """The finaliser of splitmix64 (Steele, Lea and Flood 2014): 64 bits in, 64 well mixed bits out."""
-    mask = (1 << 64) - 1
-    word = ((word ^ (word >> 30)) * 0xBF58476D1CE4E5B9) & mask
-    word = ((word ^ (word >> 27)) * 0x94D049BB133111EB) & mask
-    return word ^ (word >> 31)
-
-
-@compiled("uint64(uint64)")
-def mix(word: np.uint64) -> np.uint64:
-    """`mix_naive` on machine words."""
-    z = (word ^ (word >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
-
-
-GOLDEN = 0x9E3779B97F4A7C15
-
-
-def fill_noise_naive(seed: int, update: int, layer: int, n_words: int) -> NDArray[np.uint64]:
-    """Counter-based noise: word i = mix(key + i · golden), key = mix(mix(seed + update · golden) + layer + 1)."""
-    mask = (1 << 64) - 1
-    key = mix_naive((mix_naive((seed + update * GOLDEN) & mask) + layer + 1) & mask)
-    return np.array([mix_naive((key + i * GOLDEN) & mask) for i in range(n_words)], dtype=np.uint64)
-
-
-@compiled("void(uint64, int64, int64, uint64[::1])")
-def fill_noise(seed: np.uint64, update: int, layer: int, words: NDArray[np.uint64]) -> None:
-    """Fill `words`, the OUT array, with bits that depend on (seed, update, layer, position) and nothing else.
-
-    A Fit so carries no generator, and a model's dropout does not depend on its company. Eight units' decisions come
-    from each word.
-    """
-    golden = np.uint64(GOLDEN)
-    key = mix(mix(seed + np.uint64(update) * golden) + np.uint64(layer + 1))
-    for i in range(words.size):
-        words[i] = mix(key + np.uint64(i) * golden)
 
 
 @compiled(f"void({READ_ROWS}, {READ_INDEX}, float32[:, ::1])")
@@ -71,3 +38,43 @@ def column_sums(deltas: Array, out: Array) -> None:
     for i in range(deltas.shape[0]):
         for j in range(deltas.shape[1]):
             out[j] += deltas[i, j]
+
+
+def drop_naive(values: Floats, noise: Noise, threshold: int) -> Floats:
+    """values · 256/(256 − threshold) where their byte of `noise` is not below `threshold`, else 0; any shape."""
+    kept = noise[: values.size].reshape(values.shape) >= threshold
+    return np.asarray(values * kept * (DROPOUT_STEPS / (DROPOUT_STEPS - threshold)), dtype=values.dtype)
+
+
+@compiled(f"void({READ_NUMBERS}, uint8[::1], int64, float32[::1])")
+def drop(values: Array, noise: Noise, threshold: int, out: Array) -> None:
+    """`drop_naive` of flat `values` into `out`: DropConnect's matrices (Wan et al. 2013), or their gradients.
+
+    All rows of a minibatch share a matrix, where the paper draws one per row: a product per row would take its place.
+    """
+    lowest_kept = np.uint8(threshold)
+    scale = np.float32(DROPOUT_STEPS) / np.float32(DROPOUT_STEPS - threshold)
+    for i in range(values.size):
+        out[i] = values[i] * scale if noise[i] >= lowest_kept else np.float32(0)
+
+
+def drop_rows_naive(values: Floats, noise: Noise, threshold: int) -> Floats:
+    """`values` (n_rows, n_units) with rows left out, each by its byte of noise."""
+    kept = noise[: len(values)] >= threshold
+    return np.asarray(values * kept[:, None] * (DROPOUT_STEPS / (DROPOUT_STEPS - threshold)), dtype=values.dtype)
+
+
+@compiled(f"void({READ_ROWS}, uint8[::1], int64, float32[:, ::1])")
+def drop_rows(values: Array, noise: Noise, threshold: int, out: Array) -> None:
+    """`drop_rows_naive` into `out`; with `threshold` 0 the noise is not read.
+
+    Stochastic depth (Huang et al. 2016) leaves a residual branch out for a whole minibatch; by row, as in torchvision,
+    the gradient has less noise.
+    """
+    scale = np.float32(DROPOUT_STEPS) / np.float32(DROPOUT_STEPS - threshold)
+    for i in range(values.shape[0]):
+        factor = scale
+        if threshold > 0 and noise[i] < np.uint8(threshold):
+            factor = np.float32(0)
+        for j in range(values.shape[1]):
+            out[i, j] = factor * values[i, j]

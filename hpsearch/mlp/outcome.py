@@ -23,6 +23,13 @@ def stopped(epoch: int) -> Outcome:
     return Outcome("stopped", epoch, f"Stopped after {epoch} epochs: others of its rung did better.")
 
 
+def ran_out_of_patience(epoch: int, n_worse: int) -> Outcome:
+    """Early stopping: the loss that was watched did not fall for as many epochs as the recipe has patience for."""
+    return Outcome(
+        "finished", epoch, f"Ended early after {epoch} epochs, {n_worse} of them without a better loss; the best weights are kept."
+    )
+
+
 def diverged(epoch: int, train_loss: float, learning_rate: float) -> Outcome:
     """The training loss became NaN or infinite, or exploded."""
     return Outcome(

@@ -1,14 +1,17 @@
-"""Prediction with a stack: no dropout, in row chunks of one fixed height, so that a row's bits never depend on how
+"""Prediction with a stack: no noise, in row chunks of one fixed height, so that a row's bits never depend on how
 many other rows are asked for."""
+
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.mlp.activations import ACTIVATIONS, activate
+from hpsearch.mlp.activations import ACTIVATIONS, activate, forward_naive
+from hpsearch.mlp.batch_norm import EPSILON, fuse
 from hpsearch.mlp.kernels import READ_INDEX, READ_NUMBERS, READ_ROWS, compiled, one_blas_thread
 from hpsearch.mlp.layers import gather_rows
 from hpsearch.mlp.losses import LOSSES
-from hpsearch.mlp.stack import Stack
+from hpsearch.mlp.stack import Architecture, Layout, Stack
 
 Array = NDArray[np.float32]
 
@@ -16,40 +19,64 @@ CHUNK_HEIGHT = 64
 """Rows per chunk, also of the last one, which is filled up with zeros."""
 
 
-@compiled(f"void({READ_ROWS}, {READ_INDEX}, int64[::1], int64, int64, {READ_NUMBERS}, float32[::1], float32[:, ::1])")
+def scratch_size(architecture: Architecture, height: int) -> int:
+    """Numbers of scratch that `forward` needs for chunks of this height."""
+    return height * (architecture.layer_sizes[0] + 2 * sum(architecture.columns))
+
+
+@compiled(f"void(Layout, {READ_ROWS}, {READ_INDEX}, int64, {READ_NUMBERS}, float32[::1], float32[:, ::1])")
 def forward(
-    inputs: Array, rows: NDArray[np.int64], sizes: NDArray[np.int64], activation: int, height: int, weights: Array,
-    scratch: Array, out: Array,
-) -> None:  # fmt: skip
+    layout: Layout, inputs: Array, rows: NDArray[np.int64], height: int, weights: Array, scratch: Array, out: Array
+) -> None:
     """One model's last layer, bias added, for the `rows` of `inputs`; `out` (n_rows, n_outputs) is the OUT array.
 
-    `rows` (n_chunks · height,) is filled up with −1; `scratch` holds height · Σ sizes entries; `activation` is a code.
+    The model's statistics are fused. `rows` (n_chunks · height,) is filled up with −1; `scratch` is of `scratch_size`.
     """
-    n_layers = sizes.size - 1
-    n_entries = 0
-    for layer in range(n_layers):
-        n_entries += sizes[layer] * sizes[layer + 1]
+    n_layers = layout.columns.size
     no_noise = np.empty(0, np.uint8)
     for start in range(0, rows.size, height):
         chunk = rows[start : start + height]
-        position = height * sizes[0]
-        values = scratch[:position].reshape((height, sizes[0]))
+        position = height * layout.units[0]
+        values = scratch[:position].reshape((height, layout.units[0]))
         gather_rows(inputs, chunk, values)
-        entry, bias = 0, n_entries
         for layer in range(n_layers):
-            n_in, n_out = sizes[layer], sizes[layer + 1]
-            following = scratch[position : position + height * n_out].reshape((height, n_out))
-            np.dot(values, weights[entry : entry + n_in * n_out].reshape((n_in, n_out)), following)
+            n_in, n_columns, n_out = layout.units[layer], layout.columns[layer], layout.units[layer + 1]
+            entry, bias, slope = layout.matrix[layer], layout.bias[layer], layout.slope[layer]
+            following = scratch[position : position + height * n_columns].reshape((height, n_columns))
+            np.dot(values, weights[entry : entry + n_in * n_columns].reshape((n_in, n_columns)), following)
             if layer < n_layers - 1:
-                activate(activation, following, weights[bias : bias + n_out], no_noise, 0, np.float32(1))
-            position += height * n_out
-            entry += n_in * n_out
-            bias += n_out
+                kept = scratch[position + height * n_columns : position + 2 * height * n_columns]
+                activate(
+                    layout.activation, following, weights[bias : bias + n_columns], weights[slope : slope + n_out],
+                    no_noise, 0, np.float32(1), kept.reshape((height, n_columns)),
+                )  # fmt: skip
+                outputs = scratch[position : position + height * n_out].reshape((height, n_out))
+                position += 2 * height * n_columns
+                if layout.skips[layer] == 1:
+                    for i in range(height):
+                        for j in range(n_out):
+                            outputs[i, j] += values[i, j]
+                following = outputs
             values = following
-        last = weights[bias - sizes[n_layers] : bias]
+        last = layout.bias[n_layers - 1]
         for i in range(min(height, out.shape[0] - start)):
             for j in range(out.shape[1]):
-                out[start + i, j] = values[i, j] + last[j]
+                out[start + i, j] = values[i, j] + weights[last + j]
+
+
+def fused(stack: Stack) -> Stack:
+    """The stack without batch normalisation that predicts the same; the stack itself if it has none."""
+    plain = replace(stack.architecture, batch_norm=False)
+    if plain == stack.architecture:
+        return stack
+    weights = stack.weights.copy()
+    for model in weights:
+        fuse(stack.architecture.layout, model)
+    whole, result = Stack(stack.architecture, weights), Stack(plain, np.empty((len(weights), plain.n_weights), np.float32))
+    for block in ("matrices", "biases", "slopes"):
+        for target, source in zip(getattr(result, block)(), getattr(whole, block)(), strict=True):
+            target[...] = source
+    return result
 
 
 def check_inputs(layer_sizes: tuple[int, ...], inputs: Array) -> None:
@@ -84,13 +111,13 @@ def last_layers(stack: Stack, inputs: Array, rows: NDArray[np.int64]) -> Array:
     """
     check_inputs(stack.layer_sizes, inputs)
     check_rows("rows", rows, len(inputs))
+    stack = fused(stack)
     chunks = padded(rows)
-    sizes, activation = np.array(stack.layer_sizes, dtype=np.int64), ACTIVATIONS[stack.activation].code
-    scratch = np.empty(CHUNK_HEIGHT * sum(stack.layer_sizes), dtype=np.float32)
+    scratch = np.empty(scratch_size(stack.architecture, CHUNK_HEIGHT), dtype=np.float32)
     out = np.empty((stack.n_models, len(rows), stack.layer_sizes[-1]), dtype=np.float32)
     with one_blas_thread():
         for weights, model_out in zip(stack.weights, out, strict=True):
-            forward(inputs, chunks, sizes, activation, CHUNK_HEIGHT, weights, scratch, model_out)
+            forward(stack.architecture.layout, inputs, chunks, CHUNK_HEIGHT, weights, scratch, model_out)
     return out
 
 
@@ -100,14 +127,19 @@ def predict(stack: Stack, loss: str, inputs: Array, rows: NDArray[np.int64]) -> 
 
 
 def last_layers_naive(stack: Stack, inputs: Array, rows: NDArray[np.int64]) -> Array:
-    """`last_layers` in plain NumPy, all rows at once."""
-    values = np.broadcast_to(inputs[rows], (stack.n_models, len(rows), inputs.shape[1]))
-    layers = list(zip(stack.matrices(), stack.biases(), strict=True))
-    for number, (matrices, biases) in enumerate(layers):
-        values, biases = values @ matrices, biases[:, None, :]
-        if number < len(layers) - 1:
-            no_noise = np.zeros(values.size, np.uint8)
-            values = ACTIVATIONS[stack.activation].forward_naive(values, biases, no_noise, 0, 1.0)
-        else:
-            values = values + biases
-    return values
+    """`last_layers` in plain NumPy, all rows at once, with the running statistics where they are."""
+    return np.stack([_last_layer_naive(Stack(stack.architecture, model[np.newaxis]), inputs[rows]) for model in stack.weights])
+
+
+def _last_layer_naive(stack: Stack, values: Array) -> Array:
+    activation, no_noise = ACTIVATIONS[stack.architecture.activation], np.empty(0, np.uint8)
+    matrices, biases, slopes = ([block[0] for block in blocks()] for blocks in (stack.matrices, stack.biases, stack.slopes))
+    gains, means, variances = ([block[0] for block in blocks()] for blocks in (stack.gains, stack.means, stack.variances))
+    for layer, skips in enumerate(stack.architecture.layout.skips[:-1]):
+        products = values @ matrices[layer]
+        if gains:
+            products = gains[layer] * (products - means[layer]) / np.sqrt(variances[layer] + EPSILON)
+        own_slopes = slopes[layer] if slopes else np.zeros(stack.layer_sizes[layer + 1])
+        outputs = forward_naive(activation, products, biases[layer], own_slopes, no_noise, 0, 1.0)
+        values = values + outputs if skips else outputs
+    return np.asarray(values @ matrices[-1] + biases[-1])

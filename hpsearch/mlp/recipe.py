@@ -13,79 +13,232 @@ from typing import Any
 import numpy as np
 
 from hpsearch.mlp.activations import ACTIVATIONS
+from hpsearch.mlp.augmentation import AUGMENTATION_BOUNDS
 from hpsearch.mlp.initialisers import INITIALISERS
 from hpsearch.mlp.losses import LOSSES
+from hpsearch.mlp.penalties import elastic
 from hpsearch.mlp.schedules import SCHEDULES
+from hpsearch.mlp.stack import Architecture
 from hpsearch.mlp.updates import UPDATES
+
+LBFGS = "lbfgs"
+"""The one update rule that is not a step on a minibatch, see `lbfgs`."""
+
+NOT_WITH_LBFGS = (
+    *("dropout", "input_dropout", "drop_connect", "stochastic_depth", "batch_norm", "max_norm", "clip_value"),
+    *("clip_norm", "weight_decay", "noise", "swap_noise", "mixup", "shift", "flip", "crop_pad", "cutout"),
+    *("brightness", "contrast", "warm_up"),
+)
+SMOOTHED_LOSSES = ("softmax_cross_entropy", "binary_logistic")
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "activation": tuple(ACTIVATIONS),
     "initialiser": tuple(INITIALISERS),
     "loss": tuple(LOSSES),
     "schedule": tuple(SCHEDULES),
-    "update": tuple(UPDATES),
+    "update": (*UPDATES, LBFGS),
 }
 
 BOUNDS: dict[str, tuple[float | None, float | None]] = {
+    "pieces": (2, None),
+    "negative_slope": (0, None),
+    "initial_bias": (None, None),
+    "dropout": (0, 1),
+    "input_dropout": (0, 1),
+    "drop_connect": (0, 1),
+    "stochastic_depth": (0, 1),
+    "label_smoothing": (0, 1),
+    "huber_delta": (0, None),
+    "quantile": (0, 1),
     "batch_size": (1, None),
     "learning_rate_init": (0, None),
     "weight_decay": (0, None),
-    "dropout": (0, 1),
+    "alpha": (0, None),
+    "l1_ratio": (0, None),
+    "max_norm": (0, None),
+    "clip_value": (0, None),
+    "clip_norm": (0, None),
+    "momentum": (0, 1),
+    "rho": (0, 1),
     "beta_1": (0, 1),
     "beta_2": (0, 1),
+    "ftrl_beta": (0, None),
     "epsilon": (0, None),
+    "warm_up": (0, 1),
+    "drop": (0, 1),
+    "drop_every": (0, None),
+    "decay_rate": (0, None),
+    "decay_power": (0, None),
+    "cycles": (1, None),
+    "plateau_patience": (0, None),
     "ema_decay": (0, 1),
-}
+    "swa_share": (0, 1),
+    "n_checkpoints": (0, None),
+    "checkpoint_every": (1, None),
+    "patience": (0, None),
+    "prune": (0, 1),
+} | AUGMENTATION_BOUNDS
 """Natural bounds of the numbers, (lowest, highest); a lowest that is 0 may be reached, a highest that is 1 may not."""
+
+NOT_ZERO = ("huber_delta", "quantile", "drop_every")
+"""Numbers that may come near 0, but not reach it."""
 
 
 @dataclass(frozen=True)
 class Recipe:
     """How one model is built and trained. NumPy's numbers become Python's, so that a recipe can be written as JSON.
 
+    A share is a number in [0, 1); what is 0 by default is off. Shares that are dropped are multiples of 1/256.
+
     Attributes:
         hidden_layer_sizes: units of each hidden layer, ≥ 1; empty for a linear model.
-        learning_rate_init: the schedule's initial rate, ≥ 0.
-        weight_decay: decoupled decay of the weight matrices (not of biases), per unit of learning rate, ≥ 0.
-        dropout: share of hidden units dropped in training, in [0, 1), to the nearest 256th.
+        activation: of the hidden layers, by name.
+        negative_slope: leaky ReLU's slope, RReLU's mean slope, PReLU's initial one, ELU's α, ≥ 0; None for the
+            activation's own (0.01, 11/48, 0.25, 1). Others have none, and do not read it.
+        pieces: of a maxout unit, a whole number ≥ 2. Matrices of hidden layers grow as many times.
+        batch_norm: normalise hidden layers. Adds 3 numbers per hidden unit.
+        residual: hidden layers as wide as their input add it to their output.
+        initialiser: by name; None for the one that suits the activation.
+        initial_bias: all biases at the start.
+        dropout, input_dropout: share of hidden units, of inputs, dropped in training.
+        drop_connect: share of the entries of all matrices dropped in training. Adds one copy of the matrices.
+        stochastic_depth: share of rows for which a residual block is left out in training.
+        loss: by name.
+        label_smoothing: share of each target that is spread over all classes.
+        huber_delta: error from which Huber's loss is linear, in deviations of the target, > 0.
+        quantile: which one the quantile loss asks for, in (0, 1).
         batch_size: rows of a minibatch, ≥ 1; an epoch is cut into ⌈rows / batch_size⌉ minibatches of equal size ± 1.
-        beta_1, beta_2, epsilon: of AdamW.
+        update: rule by name.
+        learning_rate_init: the schedule's initial rate, ≥ 0.
+        momentum: of `momentum` and `nesterov`.
+        rho: decay of squares in `rmsprop` and `adadelta`.
+        beta_1, beta_2: of the Adam family.
+        ftrl_beta: of `ftrl`.
+        epsilon: added to denominators.
+        weight_decay: decoupled decay of the weight matrices (not of biases), per unit of learning rate, ≥ 0; None for
+            the rule's own: 0.01 for `adamw`, else 0.
+        alpha, l1_ratio: the penalty alpha · (l1_ratio · Σ|w| + (1 − l1_ratio) / 2 · Σw²) on the weight matrices, added to
+            the mean loss; l1_ratio in [0, 1].
+        max_norm: largest norm of the weights into a unit. clip_value: largest entry of a gradient. clip_norm: largest
+            norm of a model's gradient.
+        schedule: of the learning rate, by name, over the horizon. Its numbers, see `schedules`: milestones, drop,
+            drop_every, decay_rate, decay_power, cycles; plateau_patience: epochs without progress before `plateau`
+            multiplies the rate by `drop`.
+        warm_up: share of the horizon in which the rate rises to the schedule's.
         ema_decay: of the moving average of the weights, per update, in [0, 1), after a warm-up.
-        activation, initialiser, schedule, update, loss: by name, see `CHOICES`.
+        swa_share: last share of the horizon over whose epochs weights are averaged uniformly. Adds one copy of the weights.
+        n_checkpoints, checkpoint_every: how many copies of the weights are kept, one each so many epochs; the oldest goes.
+        patience: epochs without a better validation loss (of the average; the training loss where no rows are held out)
+            after which training ends; the best weights are kept, which adds one copy of the weights.
+        prune: share of the matrices' entries, the smallest, that are zero in prediction.
+        noise, swap_noise, mixup, image_shape, shift, flip, crop_pad, cutout, brightness, contrast: augmentation of the
+            training rows, see `augmentation`.
     """
 
     hidden_layer_sizes: tuple[int, ...] = (128, 128)
-    learning_rate_init: float = 1e-3
-    weight_decay: float = 1e-2
+    activation: str = "relu"
+    negative_slope: float = None  # type: ignore[assignment]
+    pieces: int = 2
+    batch_norm: bool = False
+    residual: bool = False
+    initialiser: str = None  # type: ignore[assignment]
+    initial_bias: float = 0.0
     dropout: float = 0.0
+    input_dropout: float = 0.0
+    drop_connect: float = 0.0
+    stochastic_depth: float = 0.0
+    loss: str = "softmax_cross_entropy"
+    label_smoothing: float = 0.0
+    huber_delta: float = 1.0
+    quantile: float = 0.5
     batch_size: int = 128
+    update: str = "adamw"
+    learning_rate_init: float = 1e-3
+    momentum: float = 0.9
+    rho: float = 0.9
     beta_1: float = 0.9
     beta_2: float = 0.999
+    ftrl_beta: float = 1.0
     epsilon: float = 1e-8
-    ema_decay: float = 0.998
-    activation: str = "relu"
-    initialiser: str = "he_normal"
+    weight_decay: float = None  # type: ignore[assignment]
+    alpha: float = 0.0
+    l1_ratio: float = 0.0
+    max_norm: float = 0.0
+    clip_value: float = 0.0
+    clip_norm: float = 0.0
     schedule: str = "constant"
-    update: str = "adamw"
-    loss: str = "softmax_cross_entropy"
+    warm_up: float = 0.0
+    milestones: tuple[float, ...] = (0.5, 0.75)
+    drop: float = 0.1
+    drop_every: float = 0.25
+    decay_rate: float = 5.0
+    decay_power: float = 1.0
+    cycles: int = 4
+    plateau_patience: int = 5
+    ema_decay: float = 0.998
+    swa_share: float = 0.0
+    n_checkpoints: int = 0
+    checkpoint_every: int = 1
+    patience: int = 0
+    prune: float = 0.0
+    noise: float = 0.0
+    swap_noise: float = 0.0
+    mixup: float = 0.0
+    image_shape: tuple[int, ...] = ()
+    shift: int = 0
+    flip: bool = False
+    crop_pad: int = 0
+    cutout: int = 0
+    brightness: float = 0.0
+    contrast: float = 0.0
 
     def __post_init__(self) -> None:
         for field in fields(self):
             object.__setattr__(self, field.name, _plain(getattr(self, field.name)))
         for name, choices in CHOICES.items():
             value = getattr(self, name)
-            if value not in choices:
+            if value not in choices and not (name == "initialiser" and value is None):
                 hint = _did_you_mean(value, choices)
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, but got {value!r}{hint}")
+        self._fill_in()
+        for field in fields(self):
+            _check_type(field.name, field.type, getattr(self, field.name))
         for name, (low, high) in BOUNDS.items():
-            value = getattr(self, name)
-            if not _is_number(value) or (low is not None and value < low) or (high is not None and value >= high):
-                raise ValueError(f"{name} must be a number {_interval(low, high)}, but got {value!r}")
+            _check_bounds(name, low, high, getattr(self, name))
+        self._check_combinations()
+
+    def _fill_in(self) -> None:
+        """Give what is None the value that suits the activation or the update rule."""
+        activation = ACTIVATIONS[self.activation]
+        own = {
+            "negative_slope": activation.default_slope or 0.0,
+            "initialiser": activation.initialiser,
+            "weight_decay": 0.0 if self.update == LBFGS else UPDATES[self.update].decay,
+        }
+        for name, value in own.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
+
+    def _check_combinations(self) -> None:
         sizes = self.hidden_layer_sizes
-        if not isinstance(sizes, tuple) or not all(_is_whole(size) and size >= 1 for size in sizes):
+        if not all(size >= 1 for size in sizes):
             raise ValueError(f"hidden_layer_sizes must be a tuple of whole numbers ≥ 1, but got {sizes!r}")
-        if not _is_whole(self.batch_size):
-            raise ValueError(f"batch_size must be a whole number, but got {self.batch_size!r}")
+        if self.l1_ratio > 1:
+            raise ValueError(f"l1_ratio must be a number in [0, 1], but got {self.l1_ratio!r}")
+        if not all(0 < milestone < 1 for milestone in self.milestones):
+            raise ValueError(f"milestones must be shares of the horizon in (0, 1), but got {self.milestones!r}")
+        if self.label_smoothing and self.loss not in SMOOTHED_LOSSES:
+            raise ValueError(
+                f"label_smoothing must be 0 for loss={self.loss!r}, which has no probabilities of classes, but got "
+                f"{self.label_smoothing!r}"
+            )
+        if self.update == LBFGS:
+            for name in NOT_WITH_LBFGS:
+                if getattr(self, name):
+                    raise ValueError(
+                        f"{name} must be {type(getattr(self, name))()!r} with update='lbfgs', which needs the same loss "
+                        f"of the same weights each time, but got {getattr(self, name)!r}"
+                    )
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], loss: str) -> "Recipe":
@@ -103,18 +256,28 @@ class Recipe:
         chosen["hidden_layer_sizes"] = tuple(sizes) if isinstance(sizes, list | tuple) else (sizes,)
         return cls(**chosen, loss=loss)
 
-    def layer_sizes(self, n_inputs: int, n_outputs: int) -> tuple[int, ...]:
-        """Units of every layer, from the inputs to the outputs."""
-        return (n_inputs, *self.hidden_layer_sizes, n_outputs)
+    def architecture(self, n_inputs: int, n_outputs: int) -> Architecture:
+        """How the network is built, for so many inputs and outputs."""
+        sizes = (n_inputs, *self.hidden_layer_sizes, n_outputs)
+        return Architecture(sizes, self.activation, self.pieces, self.batch_norm, self.residual)
+
+    @property
+    def penalties(self) -> tuple[float, float]:
+        """The factors of Σ|w| and of Σw²/2, see `penalties.elastic`."""
+        return elastic(self.alpha, self.l1_ratio)
 
     @property
     def stack_key(self) -> tuple[Any, ...]:
         """Recipes with equal keys can be trained as one stack."""
-        return (self.hidden_layer_sizes, self.batch_size, self.activation, self.update, self.loss)
+        return (
+            *(self.hidden_layer_sizes, self.activation, self.pieces, self.batch_norm, self.residual),
+            *(self.batch_size, self.update, self.loss),
+            *(self.swa_share > 0, self.n_checkpoints, self.patience > 0),
+        )
 
 
-HYPERPARAMETERS = tuple(field.name for field in fields(Recipe) if field.name != "loss")
-"""The names a config may hold. The loss is not among them: it follows from the task."""
+HYPERPARAMETERS = tuple(field.name for field in fields(Recipe))
+"""The names a config may hold. Where it names no loss, that follows from the task."""
 
 
 def _did_you_mean(name: Any, known: Iterable[str]) -> str:
@@ -130,6 +293,25 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
+def _check_type(name: str, kind: Any, value: Any) -> None:
+    """ValueError unless the value is of its field's type: whole number, truth value, tuple of whole numbers, number."""
+    if kind is bool and not isinstance(value, bool):
+        raise ValueError(f"{name} must be True or False, but got {value!r}")
+    if kind is int and not _is_whole(value):
+        raise ValueError(f"{name} must be a whole number, but got {value!r}")
+    entry_types = {tuple[int, ...]: ("whole numbers", _is_whole), tuple[float, ...]: ("numbers", _is_number)}
+    if kind in entry_types:
+        words, is_entry = entry_types[kind]
+        if not isinstance(value, tuple) or not all(is_entry(entry) for entry in value):
+            raise ValueError(f"{name} must be a tuple of {words}, but got {value!r}")
+
+
+def _check_bounds(name: str, low: float | None, high: float | None, value: Any) -> None:
+    below = low is not None and _is_number(value) and (value < low or (name in NOT_ZERO and value == 0))
+    if not _is_number(value) or below or (high is not None and value >= high):
+        raise ValueError(f"{name} must be a number{_interval(name, low, high)}, but got {value!r}")
+
+
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -138,5 +320,9 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _interval(low: float | None, high: float | None) -> str:
-    return f"in [{low:g}, {high:g})" if low is not None and high is not None else f"≥ {low:g}"
+def _interval(name: str, low: float | None, high: float | None) -> str:
+    if low is None:
+        return ""
+    if high is not None:
+        return f" in {'(' if name in NOT_ZERO else '['}{low:g}, {high:g})"
+    return f" {'>' if name in NOT_ZERO else '≥'} {low:g}"

@@ -1,220 +1,347 @@
-"""The training step: forward, backward and update of one model, for many epochs in one call of compiled code."""
+"""The training step: forward, backward and update of one model on one minibatch, in compiled code.
+
+`Settings` is a model's recipe as compiled code sees it, `State` the arrays that training changes, `Scratch` what a step
+overwrites, so that it allocates nothing.
+"""
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.mlp.activations import ACTIVATIONS, activate, activate_backward
-from hpsearch.mlp.kernels import READ_INDEX, READ_NUMBERS, READ_ROWS, compiled
-from hpsearch.mlp.layers import DROPOUT_STEPS, column_sums, fill_noise, fill_noise_naive, gather_rows
-from hpsearch.mlp.losses import LOSSES, loss_and_gradient
-from hpsearch.mlp.predict import CHUNK_HEIGHT, forward
-from hpsearch.mlp.stack import Stack, n_matrix_entries
-from hpsearch.mlp.updates import UPDATES, update_weights
+from hpsearch.mlp.activations import RRELU, activate, activate_backward
+from hpsearch.mlp.averages import move_average
+from hpsearch.mlp.batch_norm import MOMENTUM, normalise, normalise_backward
+from hpsearch.mlp.kernels import (
+    READ_INDEX,
+    Doubles,
+    Integers,
+    NumberRows,
+    Numbers,
+    ReadNumbers,
+    ReadRows,
+    Seed,
+    Words,
+    compiled,
+    record,
+)
+from hpsearch.mlp.layers import DROPOUT_STEPS, column_sums, drop, drop_rows, gather_rows
+from hpsearch.mlp.losses import loss_and_gradient, smooth_targets
+from hpsearch.mlp.noise import CONNECTIONS, DEPTH, INPUTS, fill_noise
+from hpsearch.mlp.penalties import clip_norm, clip_values, limit_norms
+from hpsearch.mlp.stack import Layout
+from hpsearch.mlp.updates import update_weights
 
 Array = NDArray[np.float32]
 
 
-def step_naive(
-    inputs: Array, targets: Array, row_weights: Array, loss: str, update: str, stack: Stack,
-    first: Array, second: Array, average: Array, rate: float, ema_step: float, weight_decay: float, beta_1: float,
-    beta_2: float, epsilon: float, threshold: int, seed: int, n_updates: int,
-) -> tuple[Array, Array, Array, Array]:  # fmt: skip
-    """`train_step` in plain NumPy: the new weights, moments and average of the one model of `stack`.
+@record
+class Data(NamedTuple):
+    """What is learned from: `inputs` (n_rows, n_inputs), `targets` (n_rows, n_outputs), `row_weights` (n_rows,)."""
 
-    `inputs`, `targets` and `row_weights` are those of the minibatch alone.
+    inputs: ReadRows
+    targets: ReadRows
+    row_weights: ReadNumbers
+
+
+@record
+class Settings(NamedTuple):
+    """A recipe's numbers, with codes for names and thresholds (0 to 255) for shares that are dropped; 0 is off.
+
+    `a` and `b` are the update rule's coefficients; `swa_after` is the epoch after which the uniform average begins (−1:
+    never); `plateau_patience` is −1 for other schedules.
     """
-    activation = ACTIVATIONS[stack.activation]
-    matrices, biases = [m[0] for m in stack.matrices()], [b[0] for b in stack.biases()]
-    scale = DROPOUT_STEPS / (DROPOUT_STEPS - threshold)
-    values = [inputs]
-    for layer, (matrix, bias) in enumerate(zip(matrices[:-1], biases[:-1], strict=True)):
-        product = values[-1] @ matrix
-        noise = fill_noise_naive(seed, n_updates, layer, -(-product.size // 8)).view(np.uint8)
-        values.append(activation.forward_naive(product, bias, noise, threshold, scale))
-    _, deltas = LOSSES[loss].naive(values[-1] @ matrices[-1], biases[-1], targets, row_weights)
-    gradient = Stack(stack.layer_sizes, stack.activation, np.empty_like(stack.weights))
-    for layer in reversed(range(len(matrices))):
-        gradient.matrices()[layer][0] = values[layer].T @ deltas
-        gradient.biases()[layer][0] = deltas.sum(axis=0)
-        if layer > 0:
-            deltas = activation.backward_naive(deltas @ matrices[layer].T, values[layer], scale)
-    is_bias = np.arange(stack.weights.shape[1]) >= n_matrix_entries(stack.layer_sizes)
-    return UPDATES[update].naive(
-        stack.weights[0], gradient.weights[0], first, second, average, rate, np.where(is_bias, 0, weight_decay),
-        beta_1, beta_2, epsilon, n_updates + 1, ema_step,
+
+    loss: int
+    loss_parameter: float
+    label_smoothing: float
+    input_threshold: int
+    threshold: int
+    connection_threshold: int
+    depth_threshold: int
+    update: int
+    a: float
+    b: float
+    epsilon: float
+    weight_decay: float
+    l1: float
+    l2: float
+    max_norm: float
+    clip_value: float
+    clip_norm: float
+    swa_after: int
+    checkpoint_every: int
+    patience: int
+    plateau_patience: int
+    plateau_drop: float
+    seed: Seed
+
+
+@record
+class State(NamedTuple):
+    """One model's arrays; those of options that are off have length 0.
+
+    All are (n_weights,) but `moments` (n_moments, n_weights), `ring` (n_checkpoints, n_weights) and `watch`, see
+    `epochs`. `gradient` is no state: a step overwrites it.
+    """
+
+    weights: Numbers
+    gradient: Numbers
+    moments: NumberRows
+    average: Numbers
+    swa: Numbers
+    best: Numbers
+    ring: NumberRows
+    watch: Doubles
+
+
+@record
+class Scratch(NamedTuple):
+    """What a step works with, for minibatches of at most `height` rows.
+
+    `values`, `branches`, `kept` and `normed` hold a region per layer: that of layer l begins at height · starts[l], the
+    inputs being layer 0. `words` likewise, at word_starts[l], its last region being for rows and connections.
+    `deltas` are three regions of height · `widest`.
+    """
+
+    height: int
+    widest: int
+    starts: Integers
+    word_starts: Integers
+    targets: Numbers
+    row_weights: Numbers
+    values: Numbers
+    branches: Numbers
+    kept: Numbers
+    normed: Numbers
+    inverse: Numbers
+    connected: Numbers
+    deltas: Numbers
+    norms: Numbers
+    words: Words
+
+
+@compiled("float32(int64)")
+def kept_scale(threshold: int) -> np.float32:
+    """What makes up for the share that is dropped."""
+    return np.float32(DROPOUT_STEPS) / np.float32(DROPOUT_STEPS - threshold)
+
+
+@compiled("uint8[::1](Scratch, uint64, int64, int64, int64, int64)")
+def noise_of(
+    scratch: Scratch, seed: np.uint64, n_updates: int, stream: int, region: int, n_bytes: int
+) -> NDArray[np.uint8]:
+    """So many bytes of a stream of noise, written into a region of `words`."""
+    start = scratch.word_starts[region]
+    words = scratch.words[start : start + (n_bytes + 7) // 8]
+    fill_noise(seed, n_updates, stream, words)
+    return words.view(np.uint8)
+
+
+@compiled(f"void(Layout, Settings, Data, {READ_INDEX}, Scratch, int64)")
+def gather(
+    layout: Layout, settings: Settings, data: Data, rows: NDArray[np.int64], scratch: Scratch, n_updates: int
+) -> None:
+    """Copy a minibatch into the scratch, with smoothed targets and without dropped inputs."""
+    height, n_inputs, n_outputs = rows.size, layout.units[0], layout.units[layout.units.size - 1]
+    targets = scratch.targets[: height * n_outputs].reshape((height, n_outputs))
+    inputs = scratch.values[: height * n_inputs].reshape((height, n_inputs))
+    gather_rows(data.targets, rows, targets)
+    gather_rows(data.inputs, rows, inputs)
+    for i in range(height):
+        scratch.row_weights[i] = data.row_weights[rows[i]]
+    if settings.label_smoothing > 0:
+        smooth_targets(targets, settings.label_smoothing)
+    if settings.input_threshold > 0:
+        flat = scratch.values[: height * n_inputs]
+        noise = noise_of(scratch, settings.seed, n_updates, INPUTS, 0, flat.size)
+        drop(flat, noise, settings.input_threshold, flat)
+
+
+@compiled("void(Layout, Settings, State, Scratch, int64, float32[:, ::1], int64)")
+def activate_layer(
+    layout: Layout, settings: Settings, state: State, scratch: Scratch, layer: int, products: Array, n_updates: int
+) -> None:
+    """A hidden layer's normalisation, bias, activation and dropout, in place."""
+    height, n_columns = products.shape
+    n_units, place = layout.units[layer + 1], scratch.height * scratch.starts[layer + 1]
+    if layout.normalised == 1:
+        gain, mean, variance = layout.gain[layer], layout.mean[layer], layout.variance[layer]
+        normalise(
+            products, state.weights[gain : gain + n_columns], state.weights[mean : mean + n_columns],
+            state.weights[variance : variance + n_columns], MOMENTUM,
+            scratch.normed[place : place + height * n_columns].reshape((height, n_columns)),
+            scratch.inverse[scratch.starts[layer + 1] : scratch.starts[layer + 1] + n_columns],
+        )  # fmt: skip
+    noise = scratch.words[:0].view(np.uint8)
+    if layout.activation == RRELU:
+        noise = noise_of(scratch, settings.seed, n_updates, layer, layer + 1, 2 * height * n_units)
+    elif settings.threshold > 0:
+        noise = noise_of(scratch, settings.seed, n_updates, layer, layer + 1, height * n_units)
+    bias, slope = layout.bias[layer], layout.slope[layer]
+    activate(
+        layout.activation, products, state.weights[bias : bias + n_columns], state.weights[slope : slope + n_units],
+        noise, settings.threshold, kept_scale(settings.threshold),
+        scratch.kept[place : place + height * n_columns].reshape((height, n_columns)),
     )  # fmt: skip
 
 
-@compiled(
-    f"float64({READ_ROWS}, {READ_ROWS}, {READ_NUMBERS}, {READ_INDEX}, int64[::1], int64, int64, int64,"
-    " float32[::1], float32[::1], float32[::1], float32[::1], float32[::1],"
-    " float64, float64, float64, float64, float64, float64, int64, uint64, int64, float32[::1], uint64[::1])"
-)
-def train_step(
-    inputs: Array, targets: Array, row_weights: Array, rows: NDArray[np.int64], sizes: NDArray[np.int64],
-    activation: int, loss: int, update: int,
-    weights: Array, gradient: Array, first: Array, second: Array, average: Array,
-    rate: float, ema_step: float, weight_decay: float, beta_1: float, beta_2: float, epsilon: float,
-    threshold: int, seed: np.uint64, n_updates: int, scratch: Array, words: NDArray[np.uint64],
-) -> float:  # fmt: skip
-    """One minibatch, the `rows` of the data: forward, backward and update; returns the sum of its weighted losses.
-
-    `weights`, `first`, `second`, `average` (n_weights,) are the OUT arrays; `gradient`, `scratch` and `words` (noise)
-    are overwritten. `sizes` are the layers'; `activation`, `loss` and `update` are codes; `threshold` is that of
-    dropout, and `n_updates` the count of updates before this one.
-    """
-    n_layers, height = sizes.size - 1, rows.size
-    n_outputs = sizes[n_layers]
-    n_entries, widest = 0, 0
+@compiled("float64(Layout, Settings, State, Scratch, int64, int64)")
+def forward_pass(
+    layout: Layout, settings: Settings, state: State, scratch: Scratch, height: int, n_updates: int
+) -> float:
+    """From the gathered minibatch to the sum of its weighted losses, whose gradient is left in the last region."""
+    n_layers, seed, room = layout.columns.size, settings.seed, scratch.height
     for layer in range(n_layers):
-        n_entries += sizes[layer] * sizes[layer + 1]
-        widest = max(widest, sizes[layer + 1])
-    noise = words.view(np.uint8)
-    scale = np.float32(DROPOUT_STEPS) / np.float32(DROPOUT_STEPS - threshold)
-
-    # forward: scratch holds targets, row weights, then the values of layer after layer
-    batch_targets = scratch[: height * n_outputs].reshape((height, n_outputs))
-    gather_rows(targets, rows, batch_targets)
-    position = height * n_outputs
-    batch_weights = scratch[position : position + height]
-    for i in range(height):
-        batch_weights[i] = row_weights[rows[i]]
-    position += height
-    values = scratch[position : position + height * sizes[0]].reshape((height, sizes[0]))
-    gather_rows(inputs, rows, values)
-    entry, bias = 0, n_entries
-    for layer in range(n_layers):
-        n_in, n_out = sizes[layer], sizes[layer + 1]
-        position += height * n_in
-        following = scratch[position : position + height * n_out].reshape((height, n_out))
-        np.dot(values, weights[entry : entry + n_in * n_out].reshape((n_in, n_out)), following)
-        if layer < n_layers - 1:
-            if threshold > 0:
-                fill_noise(seed, n_updates, layer, words[: (height * n_out + 7) // 8])
-            activate(activation, following, weights[bias : bias + n_out], noise, threshold, scale)
-        entry += n_in * n_out
-        bias += n_out
-        values = following
-    total = loss_and_gradient(loss, values, weights[bias - n_outputs : bias], batch_targets, batch_weights)
-
-    # backward: the deltas of two neighbouring layers take turns in the two last parts of scratch
-    deltas = values
-    spare = position + height * n_outputs
-    for layer in range(n_layers - 1, -1, -1):
-        n_in, n_out = sizes[layer], sizes[layer + 1]
-        entry -= n_in * n_out
-        bias -= n_out
-        position -= height * n_in
-        values = scratch[position : position + height * n_in].reshape((height, n_in))
-        column_sums(deltas, gradient[bias : bias + n_out])
-        np.dot(values.T, deltas, gradient[entry : entry + n_in * n_out].reshape((n_in, n_out)))
-        if layer > 0:
-            turn = spare + (layer % 2) * height * widest
-            below = scratch[turn : turn + height * n_in].reshape((height, n_in))
-            np.dot(deltas, weights[entry : entry + n_in * n_out].reshape((n_in, n_out)).T, below)
-            activate_backward(activation, below, values, scale)
-            deltas = below
-
-    for low, high, decay in ((0, n_entries, weight_decay), (n_entries, weights.size, 0.0)):
-        update_weights(
-            update, weights[low:high], gradient[low:high], first[low:high], second[low:high], average[low:high],
-            rate, decay, beta_1, beta_2, epsilon, n_updates + 1, ema_step,
-        )  # fmt: skip
-    return total
-
-
-def update_ratio_naive(before: Array, after: Array) -> float:
-    """‖after − before‖ / ‖before‖, NaN or infinite for weights that are."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        moved = np.linalg.norm(after.astype(np.float64) - before)
-        return float(moved / max(float(np.linalg.norm(before.astype(np.float64))), 1e-30))
-
-
-@compiled(f"float64({READ_NUMBERS}, {READ_NUMBERS})")
-def update_ratio(before: Array, after: Array) -> float:
-    """`update_ratio_naive` in one pass, summed in float64, where the squares of no float32 overflow."""
-    moved, norm = 0.0, 0.0
-    for i in range(before.size):
-        difference = np.float64(after[i]) - np.float64(before[i])
-        moved += difference * difference
-        norm += np.float64(before[i]) * np.float64(before[i])
-    return float(np.sqrt(moved) / max(np.sqrt(norm), 1e-30))
-
-
-@compiled(
-    f"float64({READ_ROWS}, {READ_INDEX}, int64[::1], int64, int64, {READ_NUMBERS}, {READ_ROWS}, {READ_NUMBERS},"
-    " float32[::1], float32[:, ::1])"
-)
-def mean_loss(
-    inputs: Array, rows: NDArray[np.int64], sizes: NDArray[np.int64], activation: int, loss: int, weights: Array,
-    targets: Array, row_weights: Array, chunk: Array, outputs: Array,
-) -> float:  # fmt: skip
-    """The weighted mean loss of one model on some rows, without dropout.
-
-    `rows` is filled up with −1 to a multiple of the chunk height; `targets` and `row_weights` are those of the rows;
-    `chunk` and `outputs` (n_rows, n_outputs) are overwritten.
-    """
-    forward(inputs, rows, sizes, activation, CHUNK_HEIGHT, weights, chunk, outputs)
-    weight = 0.0
-    for i in range(row_weights.size):
-        weight += row_weights[i]
-    # the last layer's bias is in `outputs` already
-    total = loss_and_gradient(loss, outputs, np.zeros(outputs.shape[1], np.float32), targets, row_weights)
-    return total / weight
-
-
-@compiled(
-    f"int64({READ_ROWS}, {READ_ROWS}, {READ_NUMBERS}, int64[:, ::1], int64, int64, int64, int64[::1],"
-    " int64, int64, int64, float32[::1], float32[::1], float32[::1], float32[::1], float32[::1], float32[::1],"
-    " float64[::1], float64[::1], float64, float64, float64, float64, int64, uint64, int64,"
-    f" {READ_INDEX}, {READ_ROWS}, {READ_NUMBERS}, float64, float64[::1], float64[:, ::1],"
-    " float32[::1], float32[::1], float32[:, ::1], uint64[::1])",
-    flags=(),
-)
-def train_steps(
-    inputs: Array, targets: Array, row_weights: Array, orders: NDArray[np.int64],
-    first_step: int, last_step: int, n_steps: int, sizes: NDArray[np.int64], activation: int, loss: int, update: int,
-    weights: Array, gradient: Array, first: Array, second: Array, average: Array, previous: Array,
-    rates: NDArray[np.float64], ema_steps: NDArray[np.float64], weight_decay: float, beta_1: float, beta_2: float,
-    epsilon: float, threshold: int, seed: np.uint64, n_updates: int,
-    valid_rows: NDArray[np.int64], valid_targets: Array, valid_weights: Array, worst_loss: float,
-    running: NDArray[np.float64], history: NDArray[np.float64],
-    scratch: Array, chunk: Array, outputs: Array, words: NDArray[np.uint64],
-) -> int:  # fmt: skip
-    """Steps `first_step` to `last_step` of one model's epochs, `n_steps` to an epoch, with a look at each epoch's end.
-
-    Step s of epoch e trains on orders[e, s·n // n_steps : (s+1)·n // n_steps]. `rates` and `ema_steps` hold the
-    learning rate and the step of the average for each update, `n_updates` the count before step 0. At an epoch's end
-    `history` (n_epochs, 3) gets the mean training loss, the averaged weights' loss on the validation rows, and the
-    last update's ratio; `running` (2,) carries the sums of losses and row weights from call to call.
-
-    Returns the epoch in which a loss exceeded `worst_loss` or a weight was not finite, else −1. Compiled without
-    fast-math flags: the comparisons must see NaN.
-    """
-    n_rows = orders.shape[1]
-    for step in range(first_step, last_step):
-        epoch, within = step // n_steps, step % n_steps
-        rows = orders[epoch, within * n_rows // n_steps : (within + 1) * n_rows // n_steps]
-        if within == 0:
-            running[:] = 0
-        if within == n_steps - 1:
-            previous[:] = weights
-        running[0] += train_step(
-            inputs, targets, row_weights, rows, sizes, activation, loss, update,
-            weights, gradient, first, second, average,
-            rates[step], ema_steps[step], weight_decay, beta_1, beta_2, epsilon, threshold, seed, n_updates + step,
-            scratch, words,
-        )  # fmt: skip
-        for row in rows:
-            running[1] += row_weights[row]
-        if within == n_steps - 1:
-            history[epoch, 0] = running[0] / running[1]
-            history[epoch, 1] = mean_loss(
-                inputs, valid_rows, sizes, activation, loss, average, valid_targets, valid_weights, chunk, outputs
+        n_in, n_columns, n_out = layout.units[layer], layout.columns[layer], layout.units[layer + 1]
+        here, there = room * scratch.starts[layer], room * scratch.starts[layer + 1]
+        values = scratch.values[here : here + height * n_in].reshape((height, n_in))
+        entry, n_entries = layout.matrix[layer], n_in * n_columns
+        matrix = state.weights[entry : entry + n_entries]
+        if settings.connection_threshold > 0:
+            connected = scratch.connected[entry : entry + n_entries]
+            noise = noise_of(scratch, seed, n_updates, CONNECTIONS + layer, n_layers, n_entries)
+            drop(matrix, noise, settings.connection_threshold, connected)
+            matrix = connected
+        store = scratch.branches if layout.skips[layer] == 1 else scratch.values
+        following = store[there : there + height * n_columns].reshape((height, n_columns))
+        np.dot(values, matrix.reshape((n_in, n_columns)), following)
+        if layer == n_layers - 1:
+            bias = state.weights[layout.bias[layer] : layout.bias[layer] + n_out]
+            targets = scratch.targets[: height * n_out].reshape((height, n_out))
+            return loss_and_gradient(
+                settings.loss, following, bias, targets, scratch.row_weights[:height], settings.loss_parameter
             )
-            history[epoch, 2] = update_ratio(previous, weights)
-            train_loss, valid_loss, ratio = history[epoch]
-            # comparisons that NaN fails
-            if not (train_loss <= worst_loss and valid_loss <= worst_loss and ratio < np.inf):
-                return epoch
-    return -1
+        activate_layer(layout, settings, state, scratch, layer, following, n_updates)
+        if layout.skips[layer] == 1:
+            branch = scratch.branches[there : there + height * n_out].reshape((height, n_out))
+            outputs = scratch.values[there : there + height * n_out].reshape((height, n_out))
+            noise = scratch.words[:0].view(np.uint8)
+            if settings.depth_threshold > 0:
+                noise = noise_of(scratch, seed, n_updates, DEPTH + layer, n_layers, height)
+            drop_rows(branch, noise, settings.depth_threshold, outputs)
+            for i in range(height):
+                for j in range(n_out):
+                    outputs[i, j] += values[i, j]
+    return 0.0
+
+
+@compiled("void(Layout, Settings, State, Scratch, int64, float32[:, ::1])")
+def activate_layer_backward(
+    layout: Layout, settings: Settings, state: State, scratch: Scratch, layer: int, deltas: Array
+) -> None:
+    """From d loss / d outputs of a hidden layer, at the start of `deltas` (n_rows, n_columns), to d loss / d products.
+
+    Leaves the gradients of the layer's biases, slopes and gains.
+    """
+    height, n_columns = deltas.shape
+    n_units, start = layout.units[layer + 1], scratch.starts[layer + 1]
+    place, size = scratch.height * start, height * n_columns
+    store = scratch.branches if layout.skips[layer] == 1 else scratch.values
+    outputs = store[place : place + height * n_units].reshape((height, n_units))
+    bias, slope, gain = layout.bias[layer], layout.slope[layer], layout.gain[layer]
+    bias_gradient = state.gradient[bias : bias + n_columns]
+    first_word = scratch.word_starts[layer + 1]
+    activate_backward(
+        layout.activation, deltas, outputs, scratch.kept[place : place + size].reshape((height, n_columns)),
+        state.weights[slope : slope + n_units], state.gradient[slope : slope + n_units],
+        scratch.words[first_word:].view(np.uint8), settings.threshold, kept_scale(settings.threshold),
+    )  # fmt: skip
+    column_sums(deltas, bias_gradient)
+    if layout.normalised == 1:
+        normalise_backward(
+            deltas, scratch.normed[place : place + size].reshape((height, n_columns)),
+            scratch.inverse[start : start + n_columns], state.weights[gain : gain + n_columns], bias_gradient,
+            state.gradient[gain : gain + n_columns],
+        )  # fmt: skip
+
+
+@compiled("void(Layout, Settings, State, Scratch, int64, int64)")
+def backward_pass(
+    layout: Layout, settings: Settings, state: State, scratch: Scratch, height: int, n_updates: int
+) -> None:
+    """From the gradient of the last layer, as `forward_pass` left it, to `state.gradient`.
+
+    The deltas of two neighbouring layers take turns in two regions; the third is for those of a residual branch.
+    """
+    n_layers, seed = layout.columns.size, settings.seed
+    region = scratch.height * scratch.widest
+    last = scratch.height * scratch.starts[n_layers]
+    above = scratch.values[last : last + height * layout.units[n_layers]]
+    for layer in range(n_layers - 1, -1, -1):
+        n_in, n_columns, n_out = layout.units[layer], layout.columns[layer], layout.units[layer + 1]
+        entry, n_entries = layout.matrix[layer], n_in * n_columns
+        wide = above
+        if layer == n_layers - 1:
+            deltas = above.reshape((height, n_columns))
+            column_sums(deltas, state.gradient[layout.bias[layer] : layout.bias[layer] + n_columns])
+        else:
+            if layout.skips[layer] == 1:
+                wide = scratch.deltas[2 * region : 2 * region + height * n_columns]
+                branch_deltas = wide[: height * n_out].reshape((height, n_out))
+                noise = scratch.words[:0].view(np.uint8)
+                if settings.depth_threshold > 0:
+                    noise = noise_of(scratch, seed, n_updates, DEPTH + layer, n_layers, height)
+                drop_rows(above[: height * n_out].reshape((height, n_out)), noise, settings.depth_threshold, branch_deltas)
+            deltas = wide[: height * n_columns].reshape((height, n_columns))
+            activate_layer_backward(layout, settings, state, scratch, layer, deltas)
+        here = scratch.height * scratch.starts[layer]
+        values = scratch.values[here : here + height * n_in].reshape((height, n_in))
+        np.dot(values.T, deltas, state.gradient[entry : entry + n_entries].reshape((n_in, n_columns)))
+        matrix = state.weights[entry : entry + n_entries]
+        if settings.connection_threshold > 0:
+            noise = noise_of(scratch, seed, n_updates, CONNECTIONS + layer, n_layers, n_entries)
+            gradient = state.gradient[entry : entry + n_entries]
+            drop(gradient, noise, settings.connection_threshold, gradient)
+            matrix = scratch.connected[entry : entry + n_entries]
+        if layer > 0:
+            below_width = layout.columns[layer - 1]
+            turn = (layer % 2) * region
+            below = scratch.deltas[turn : turn + height * below_width]
+            np.dot(deltas, matrix.reshape((n_in, n_columns)).T, below[: height * n_in].reshape((height, n_in)))
+            if layout.skips[layer] == 1:
+                for i in range(height * n_in):
+                    below[i] += above[i]
+            above = below
+
+
+@compiled("void(Layout, Settings, State, Scratch, float64, float64, int64)")
+def update_pass(
+    layout: Layout, settings: Settings, state: State, scratch: Scratch, rate: float, ema_step: float, n_updates: int
+) -> None:
+    """Clip the gradient, update the weights, limit their norms, move the average. `n_updates` counts from 1.
+
+    Only matrices are decayed and penalised.
+    """
+    if settings.clip_value > 0:
+        clip_values(state.gradient[: layout.n_learned], settings.clip_value)
+    if settings.clip_norm > 0:
+        clip_norm(state.gradient[: layout.n_learned], settings.clip_norm)
+    step = 0.0 if settings.max_norm > 0 else ema_step
+    update_weights(
+        settings.update, state.weights, state.gradient, state.moments, state.average, 0, layout.n_matrix, rate,
+        settings.weight_decay, settings.l1, settings.l2, settings.a, settings.b, settings.epsilon, n_updates, step,
+    )  # fmt: skip
+    update_weights(
+        settings.update, state.weights, state.gradient, state.moments, state.average, layout.n_matrix,
+        layout.n_learned, rate, 0.0, 0.0, 0.0, settings.a, settings.b, settings.epsilon, n_updates, step,
+    )  # fmt: skip
+    if settings.max_norm > 0:
+        for layer in range(layout.columns.size):
+            n_in, n_columns, entry = layout.units[layer], layout.columns[layer], layout.matrix[layer]
+            matrix = state.weights[entry : entry + n_in * n_columns].reshape((n_in, n_columns))
+            limit_norms(matrix, settings.max_norm, scratch.norms[:n_columns])
+        move_average(state.average[: layout.n_learned], state.weights[: layout.n_learned], ema_step)
+
+
+@compiled(f"float64(Layout, Settings, Data, {READ_INDEX}, State, Scratch, float64, float64, int64)")
+def train_step(
+    layout: Layout, settings: Settings, data: Data, rows: NDArray[np.int64], state: State, scratch: Scratch,
+    rate: float, ema_step: float, n_updates: int,
+) -> float:  # fmt: skip
+    """One minibatch, the `rows` of the data, after `n_updates` updates; returns the sum of its weighted losses."""
+    gather(layout, settings, data, rows, scratch, n_updates)
+    total = forward_pass(layout, settings, state, scratch, rows.size, n_updates)
+    backward_pass(layout, settings, state, scratch, rows.size, n_updates)
+    update_pass(layout, settings, state, scratch, rate, ema_step, n_updates + 1)
+    return total

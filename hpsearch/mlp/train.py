@@ -4,26 +4,31 @@ A `Fit` is a stack in training, frozen: `advance` returns a new one. Each model 
 before the next one is touched, so that its weights, moments and average stay in the cache and no Python runs between
 minibatches or epochs. A model's bits depend on its recipe, its seed, the order seed and the examples, never on its
 company.
+
+Memory: weights, one moment (SGD with momentum) to three (AMSGrad; AdamW has two), EMA, and a gradient per worker, and
+for one minibatch three numbers per unit. What options add, a recipe says.
 """
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.mlp.activations import ACTIVATIONS
+from hpsearch.mlp.averages import ema_step, swa_after
+from hpsearch.mlp.epochs import FRESH_WATCH, N_WATCHED, Look, has_diverged, mean_loss, train_steps
 from hpsearch.mlp.initialisers import initial_stack
 from hpsearch.mlp.kernels import one_blas_thread
 from hpsearch.mlp.layers import dropout_threshold
+from hpsearch.mlp.lbfgs import train_lbfgs
 from hpsearch.mlp.losses import LOSSES
-from hpsearch.mlp.outcome import Outcome, diverged
-from hpsearch.mlp.predict import CHUNK_HEIGHT, check_inputs, check_rows, padded
-from hpsearch.mlp.recipe import Recipe
-from hpsearch.mlp.schedules import SCHEDULES
-from hpsearch.mlp.stack import Stack, training_operations
-from hpsearch.mlp.steps import mean_loss, train_steps
-from hpsearch.mlp.updates import UPDATES, ema_step
+from hpsearch.mlp.outcome import Outcome, diverged, ran_out_of_patience
+from hpsearch.mlp.predict import CHUNK_HEIGHT, check_inputs, check_rows, fused, padded, scratch_size
+from hpsearch.mlp.recipe import LBFGS, Recipe
+from hpsearch.mlp.stack import Architecture, Stack, training_operations
+from hpsearch.mlp.steps import Data, Scratch, Settings, State
+from hpsearch.mlp.updates import UPDATES
 
 Array = NDArray[np.float32]
 
@@ -34,6 +39,10 @@ PIECE_OPERATIONS = 2e9
 """Operations of compiled code between two looks at `should_stop`: some tens of milliseconds."""
 ORDER_BYTES = 2**26
 """Memory for the minibatch orders of a block of epochs."""
+CALIBRATION_ROWS = 1024
+"""Training rows from which averaged weights get their statistics for batch normalisation, the same at all epochs."""
+CALIBRATION = 2**32
+"""The epoch in whose order they are taken: none that is trained."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +53,7 @@ class Examples:
         inputs: (n_rows, n_inputs) float32.
         targets: (n_rows, n_outputs) float32, one-hot or standardised.
         row_weights: (n_rows,) float32, mean one over the training rows.
-        train, valid: int64 row numbers; the validation rows are only watched.
+        train, valid: int64 row numbers; the validation rows are only watched, and there may be none.
         order_seed: of the minibatch order, which is the same for all models.
     """
 
@@ -64,61 +73,114 @@ class Fit:
         recipes: one per model, of equal `stack_key`.
         seeds: (n_models,) uint64.
         stack: the raw weights.
-        first, second: (n_models, n_weights) float32, the moments of the update rule.
+        moments: (n_models, n_moments, n_weights) float32, the state of the update rule.
         average: (n_models, n_weights) float32, the moving average of the weights (EMA).
+        swa: (n_models, 1, n_weights) float32, their uniform average over the last epochs; 0 instead of 1 if it is off.
+        best: (n_models, 1, n_weights) float32, the average of the best epoch so far; 0 instead of 1 without patience.
+        ring: (n_models, n_checkpoints, n_weights) float32, raw weights; a new checkpoint takes the oldest one's place.
+        watch: (n_models, 5) float64, see `epochs`.
         epochs: (n_models,) int64, epochs trained.
         history: (n_models, n_epochs, 3) float64, NaN where a model was not trained: see `HISTORY_FIELDS`. Training
-            loss: mean over the epoch's minibatches, dropout on. Validation loss: of the average, after the epoch.
-            Update ratio: ‖Δw‖ / ‖w‖ of the epoch's last update (a healthy one is near 1e-3).
+            loss: mean over the epoch's minibatches, noise on. Validation loss: of the average, after the epoch; NaN if no
+            rows are held out. Update ratio: ‖Δw‖ / ‖w‖ of the epoch's last update (a healthy one is near 1e-3).
         outcomes: None while a model is alive.
     """
 
     recipes: tuple[Recipe, ...]
     seeds: NDArray[np.uint64]
     stack: Stack
-    first: Array
-    second: Array
+    moments: Array
     average: Array
+    swa: Array
+    best: Array
+    ring: Array
+    watch: NDArray[np.float64]
     epochs: NDArray[np.int64]
     history: NDArray[np.float64]
     outcomes: tuple[Outcome | None, ...]
 
     def __post_init__(self) -> None:
-        for name in ("first", "second", "average"):
-            shape = getattr(self, name).shape
-            if shape != self.stack.weights.shape:
-                raise ValueError(
-                    f"{name} must have the shape of the weights, {self.stack.weights.shape}, but got {shape}"
-                )
+        n_models, n_weights = self.stack.weights.shape
+        recipe = self.recipes[0]
+        expected = {
+            "moments": (n_models, n_moments(recipe.update), n_weights),
+            "average": (n_models, n_weights),
+            "swa": (n_models, int(recipe.swa_share > 0), n_weights),
+            "best": (n_models, int(recipe.patience > 0), n_weights),
+            "ring": (n_models, recipe.n_checkpoints, n_weights),
+            "watch": (n_models, N_WATCHED),
+        }
+        for name, shape in expected.items():
+            if getattr(self, name).shape != shape:
+                raise ValueError(f"{name} must have the shape {shape}, but got {getattr(self, name).shape}")
 
     @property
     def n_models(self) -> int:
         return len(self.recipes)
 
-    @property
-    def average_stack(self) -> Stack:
-        """The same networks with their averaged weights."""
-        return replace(self.stack, weights=self.average)
+    def stack_of(self, weights: str) -> Stack:
+        """The networks for prediction, with one kind of weights, see `WEIGHTS`; statistics fused, small weights pruned.
+
+        Raises:
+            ValueError: for weights that these recipes do not keep.
+        """
+        kept = {"raw": self.stack.weights, "ema": self.average}
+        kept |= {name: array[:, 0] for name, array in (("swa", self.swa), ("best", self.best)) if array.shape[1]}
+        if weights not in kept:
+            raise ValueError(f"weights must be one of {', '.join(kept)} for these recipes, but got {weights!r}")
+        return self._ready(kept[weights])
+
+    def checkpoints(self) -> list[Stack]:
+        """The ring of checkpoints as networks for prediction, oldest first; fewer if there were not so many yet.
+
+        Raises:
+            ValueError: for models of different age, whose rings are turned differently.
+        """
+        if len(set(self.epochs.tolist())) > 1:
+            raise ValueError(f"models must have trained equally long, but got epochs={self.epochs.tolist()}")
+        taken, size = int(self.epochs[0]) // self.recipes[0].checkpoint_every, self.ring.shape[1]
+        return [self._ready(self.ring[:, number % size]) for number in range(max(0, taken - size), taken)] if size else []
+
+    def _ready(self, weights: Array) -> Stack:
+        stack = fused(replace(self.stack, weights=weights))
+        shares = [recipe.prune for recipe in self.recipes]
+        return _pruned(stack, shares) if any(shares) else stack
+
+
+ARRAYS = ("seeds", "moments", "average", "swa", "best", "ring", "watch", "epochs")
+"""Fields of a fit with one entry per model; weights and history besides."""
 
 
 def start(recipes: Sequence[Recipe], seeds: Sequence[int], n_inputs: int, n_outputs: int) -> Fit:
-    """Untrained models, one per recipe; the bits of a model's weights depend on its seed alone."""
+    """Untrained models, one per recipe; the bits of a model's weights depend on its seed alone.
+
+    Raises:
+        ValueError: for recipes that cannot share a stack, or images of another size than the inputs.
+    """
     if len({recipe.stack_key for recipe in recipes}) != 1:
-        raise ValueError("recipes of one stack must have equal layers, batch size, activation, update rule and loss")
-    keys = np.array(seeds, dtype=np.uint64)
-    sizes = recipes[0].layer_sizes(n_inputs, n_outputs)
-    initialisers = [recipe.initialiser for recipe in recipes]
-    stack = initial_stack(sizes, recipes[0].activation, initialisers, keys)
+        raise ValueError(
+            "recipes of one stack must have equal layers, batch size, activation, update rule, loss and kept weights"
+        )
+    for recipe in recipes:
+        recipe.check_images(n_inputs)
+    first, keys = recipes[0], np.array(seeds, dtype=np.uint64)
+    stack = initial_stack(first.architecture(n_inputs, n_outputs), [recipe.initial for recipe in recipes], keys)
+    n_models, n_weights = stack.weights.shape
+    empty = np.zeros((n_models, 0, n_weights), dtype=np.float32)
+    copies = stack.weights[:, np.newaxis]
     return Fit(
         recipes=tuple(recipes),
         seeds=keys,
         stack=stack,
-        first=np.zeros_like(stack.weights),
-        second=np.zeros_like(stack.weights),
+        moments=np.zeros((n_models, n_moments(first.update), n_weights), dtype=np.float32),
         average=stack.weights.copy(),
-        epochs=np.zeros(len(recipes), dtype=np.int64),
-        history=np.empty((len(recipes), 0, len(HISTORY_FIELDS))),
-        outcomes=(None,) * len(recipes),
+        swa=copies.copy() if first.swa_share > 0 else empty,
+        best=copies.copy() if first.patience > 0 else empty,
+        ring=np.repeat(copies, first.n_checkpoints, axis=1),
+        watch=np.tile(FRESH_WATCH, (n_models, 1)),
+        epochs=np.zeros(n_models, dtype=np.int64),
+        history=np.empty((n_models, 0, len(HISTORY_FIELDS))),
+        outcomes=(None,) * n_models,
     )
 
 
@@ -126,34 +188,28 @@ def take(fit: Fit, models: Sequence[int]) -> Fit:
     """The fit of some of the models, in the given order."""
     index = np.array(models, dtype=np.int64)
     longest = int(fit.epochs[index].max(initial=0))
-    return Fit(
+    return replace(
+        fit,
         recipes=tuple(fit.recipes[model] for model in models),
-        seeds=fit.seeds[index],
         stack=replace(fit.stack, weights=fit.stack.weights[index]),
-        first=fit.first[index],
-        second=fit.second[index],
-        average=fit.average[index],
-        epochs=fit.epochs[index],
         history=fit.history[index, :longest],
         outcomes=tuple(fit.outcomes[model] for model in models),
+        **{name: getattr(fit, name)[index] for name in ARRAYS},
     )
 
 
 def concatenate(fits: Sequence[Fit]) -> Fit:
     """One fit of all models of several, whose recipes must have equal stack keys."""
-    if len({(fit.recipes[0].stack_key, fit.stack.layer_sizes) for fit in fits}) != 1:
+    if len({(fit.recipes[0].stack_key, fit.stack.architecture) for fit in fits}) != 1:
         raise ValueError("only fits of equal layers, batch size, activation, update rule and loss can be concatenated")
     longest = max(fit.history.shape[1] for fit in fits)
-    return Fit(
+    return replace(
+        fits[0],
         recipes=tuple(recipe for fit in fits for recipe in fit.recipes),
-        seeds=np.concatenate([fit.seeds for fit in fits]),
         stack=replace(fits[0].stack, weights=np.concatenate([fit.stack.weights for fit in fits])),
-        first=np.concatenate([fit.first for fit in fits]),
-        second=np.concatenate([fit.second for fit in fits]),
-        average=np.concatenate([fit.average for fit in fits]),
-        epochs=np.concatenate([fit.epochs for fit in fits]),
         history=np.concatenate([_padded(fit.history, longest) for fit in fits]),
         outcomes=tuple(outcome for fit in fits for outcome in fit.outcomes),
+        **{name: np.concatenate([getattr(fit, name) for fit in fits]) for name in ARRAYS},
     )
 
 
@@ -183,7 +239,7 @@ def advance(
     Raises:
         ValueError: for examples of another width than the layers', of unequal numbers of rows, or without any weight.
     """
-    bench = _Bench(fit, examples)
+    bench = _Bench(fit, examples, fit.recipes[0].batch_height(len(examples.train)))
     results = []
     with one_blas_thread():
         for model in range(fit.n_models):
@@ -206,34 +262,26 @@ def _check_examples(layer_sizes: tuple[int, ...], examples: Examples) -> None:
             )
     for name, rows in (("train", examples.train), ("valid", examples.valid)):
         check_rows(name, rows, n_rows)
-        if not examples.row_weights[rows].any():
+        if not examples.row_weights[rows].any() and (len(rows) or name == "train"):
             raise ValueError(f"row_weights must not be 0 on all {name} rows, but are on all {len(rows)}")
 
 
 class _Bench:
-    """What one training thread works with: buffers, so that steps allocate nothing, and the minibatch orders."""
+    """What one training thread works with: buffers, so that steps allocate nothing, and the minibatch orders.
 
-    def __init__(self, fit: Fit, examples: Examples) -> None:
-        _check_examples(fit.stack.layer_sizes, examples)
+    `height`: rows of the largest minibatch.
+    """
+
+    def __init__(self, fit: Fit, examples: Examples, height: int) -> None:
+        architecture, recipe = fit.stack.architecture, fit.recipes[0]
+        _check_examples(architecture.layer_sizes, examples)
         self.examples = examples
-        self.sizes = np.array(fit.stack.layer_sizes)
-        sizes, n_weights, recipe = fit.stack.layer_sizes, fit.stack.weights.shape[1], fit.recipes[0]
-        activation, loss, update = ACTIVATIONS[fit.stack.activation], LOSSES[recipe.loss], UPDATES[recipe.update]
-        self.codes = activation.code, loss.code, update.code
-        height = min(recipe.batch_size, len(examples.train))
-        widest = max(sizes[1:])
-        self.scratch = np.empty(height * (sum(sizes) + sizes[-1] + 1 + 2 * widest), dtype=np.float32)
-        self.words = np.empty(-(-height * widest // 8), dtype=np.uint64)
-        self.gradient = np.empty(n_weights, dtype=np.float32)
-        self.previous = np.empty(n_weights, dtype=np.float32)
+        self.data = Data(examples.inputs, examples.targets, examples.row_weights)
+        self.layout = architecture.layout
+        self.gradient = np.zeros(architecture.n_weights, dtype=np.float32)
         self.running = np.zeros(2)
-        self.valid_rows = padded(examples.valid)
-        self.valid_targets = examples.targets[examples.valid]
-        self.valid_weights = examples.row_weights[examples.valid]
-        train_chance = loss.at_chance(examples.targets[examples.train], examples.row_weights[examples.train])
-        self.worst_loss = EXPLODED * max(train_chance, loss.at_chance(self.valid_targets, self.valid_weights), 1e-3)
-        self.chunk = np.empty(CHUNK_HEIGHT * sum(sizes), dtype=np.float32)
-        self.outputs = np.empty((len(examples.valid), sizes[-1]), dtype=np.float32)
+        self.scratch = _scratch(fit, min(height, len(examples.train)))
+        self.look = _look(architecture, recipe, examples)
         self._orders: tuple[range, NDArray[np.int64]] = range(0), np.empty((0, len(examples.train)), dtype=np.int64)
 
     def orders(self, epochs: range) -> NDArray[np.int64]:
@@ -242,26 +290,126 @@ class _Bench:
             self._orders = epochs, np.stack([epoch_order(self.examples, epoch) for epoch in epochs])
         return self._orders[1]
 
+    def state(self, fit: Fit) -> State:
+        """The arrays of the one model of `fit`, to be changed in place."""
+        swa, best = (array[0].reshape(-1) for array in (fit.swa, fit.best))
+        return State(
+            fit.stack.weights[0], self.gradient, fit.moments[0], fit.average[0], swa, best, fit.ring[0], fit.watch[0]
+        )
+
+
+def _scratch(fit: Fit, height: int) -> Scratch:
+    """Buffers for steps on at most `height` rows; where an option of all recipes is off, its buffer is empty."""
+    architecture, recipes = fit.stack.architecture, fit.recipes
+    sizes, columns = architecture.layer_sizes, architecture.columns
+    widths = (sizes[0], *columns)
+    starts = np.cumsum((0, *widths))
+    connects = any(recipe.drop_connect > 0 for recipe in recipes)
+    bytes_per_unit = 2 if architecture.activation == "rrelu" else 1
+    shared = max(height, *(n_in * n_columns for n_in, n_columns in zip(sizes, columns, strict=False))) if connects else height
+    noise_bytes = (height * sizes[0], *(bytes_per_unit * height * size for size in sizes[1:-1]), shared)
+    word_starts = np.cumsum((0, *(-(-n_bytes // 8) for n_bytes in noise_bytes)))
+    empty = functools.partial(np.empty, dtype=np.float32)
+    widest = max(columns)
+    return Scratch(
+        height=height,
+        widest=widest,
+        starts=starts[:-1],
+        word_starts=word_starts[:-1],
+        targets=empty(height * sizes[-1]),
+        row_weights=empty(height),
+        values=empty(height * starts[-1]),
+        branches=empty(height * starts[-1] if architecture.residual else 0),
+        kept=empty(height * starts[-1]),
+        normed=empty(height * starts[-1] if architecture.batch_norm else 0),
+        inverse=empty(starts[-1]),
+        connected=empty(architecture.layout.n_matrix if connects else 0),
+        deltas=empty(3 * height * widest),
+        norms=empty(widest),
+        words=np.empty(word_starts[-1], dtype=np.uint64),
+    )
+
+
+def _look(architecture: Architecture, recipe: Recipe, examples: Examples) -> Look:
+    """What the looks at the models of a fit work with; `recipe` is that of any of them."""
+    targets, row_weights = examples.targets[examples.valid], examples.row_weights[examples.valid]
+    chances = [_at_chance(recipe, examples.targets[examples.train], examples.row_weights[examples.train])]
+    if len(examples.valid):
+        chances.append(_at_chance(recipe, targets, row_weights))
+    n_calibrating = min(CALIBRATION_ROWS, len(examples.train)) if architecture.batch_norm else 0
+    return Look(
+        rows=padded(examples.valid),
+        targets=targets,
+        row_weights=row_weights,
+        calibration=epoch_order(examples, CALIBRATION)[:n_calibrating],
+        worst_loss=EXPLODED * max(*chances, 1e-3),
+        previous=np.empty(architecture.n_weights, dtype=np.float32),
+        fused=np.empty(architecture.n_weights, dtype=np.float32),
+        chunk=np.empty(scratch_size(architecture, CHUNK_HEIGHT), dtype=np.float32),
+        outputs=np.empty((len(examples.valid), architecture.layer_sizes[-1]), dtype=np.float32),
+        layers=np.empty(3 * n_calibrating * max(architecture.layer_sizes[0], *architecture.columns), dtype=np.float32),
+    )
+
+
+def _at_chance(recipe: Recipe, targets: Array, row_weights: Array) -> float:
+    return LOSSES[recipe.loss].at_chance(targets, row_weights, recipe.loss_parameter)
+
+
+def settings_of(recipe: Recipe, seed: np.uint64, horizon: int) -> Settings:
+    """The recipe of a model as compiled code sees it."""
+    l1, l2 = recipe.penalties
+    a, b = recipe.coefficients
+    return Settings(
+        loss=LOSSES[recipe.loss].code,
+        loss_parameter=recipe.loss_parameter,
+        label_smoothing=recipe.label_smoothing,
+        input_threshold=dropout_threshold(recipe.input_dropout),
+        threshold=dropout_threshold(recipe.dropout),
+        connection_threshold=dropout_threshold(recipe.drop_connect),
+        depth_threshold=dropout_threshold(recipe.stochastic_depth),
+        update=UPDATES[recipe.update].code,
+        a=a,
+        b=b,
+        epsilon=recipe.epsilon,
+        weight_decay=recipe.weight_decay,
+        l1=l1,
+        l2=l2,
+        max_norm=recipe.max_norm,
+        clip_value=recipe.clip_value,
+        clip_norm=recipe.clip_norm,
+        swa_after=swa_after(recipe.swa_share, horizon),
+        checkpoint_every=recipe.checkpoint_every,
+        patience=recipe.patience,
+        plateau_patience=recipe.plateau_patience if recipe.schedule == "plateau" else -1,
+        plateau_drop=recipe.drop,
+        seed=seed,
+    )
+
 
 def _advance_model(fit: Fit, bench: _Bench, epochs: int, horizon: int, should_stop: Callable[[], bool]) -> Fit | None:
-    """The fit of one model after `epochs` epochs in all, or fewer if it diverged; None if it was told to stop."""
+    """The fit of one model after `epochs` epochs in all, or fewer if it ended before; None if it was told to stop."""
     if fit.outcomes[0] is not None:
         return fit
     history = [fit.history[0, : fit.epochs[0]]]
     for block in _blocks(int(fit.epochs[0]), epochs, len(bench.examples.train)):
         looked = np.full((len(block), len(HISTORY_FIELDS)), np.nan)
-        bad_epoch = _train_block(fit, bench, block, horizon, looked, should_stop)
-        if bad_epoch is None:
+        last_epoch = _train_block(fit, bench, block, horizon, looked, should_stop)
+        if last_epoch is None:
             return None
-        if bad_epoch >= 0:
-            history.append(looked[: bad_epoch + 1])
-            rate = fit.recipes[0].learning_rate_init
-            outcome = diverged(block[bad_epoch] + 1, float(looked[bad_epoch, 0]), rate)
-            fit = replace(fit, outcomes=(outcome,))
+        if last_epoch >= 0:
+            history.append(looked[: last_epoch + 1])
+            fit = replace(fit, outcomes=(_outcome(fit, bench, block[last_epoch] + 1, looked[last_epoch]),))
             break
         history.append(looked)
     curve = np.concatenate(history)
     return replace(fit, epochs=np.array([len(curve)]), history=curve[np.newaxis])
+
+
+def _outcome(fit: Fit, bench: _Bench, epoch: int, looked: NDArray[np.float64]) -> Outcome:
+    """Why the one model of `fit` ended in this epoch."""
+    if has_diverged(looked, bench.look.worst_loss, len(bench.examples.valid) > 0):
+        return diverged(epoch, float(looked[0]), fit.recipes[0].learning_rate_init)
+    return ran_out_of_patience(epoch, int(fit.watch[0, 1]))
 
 
 def _train_block(
@@ -269,28 +417,29 @@ def _train_block(
 ) -> int | None:
     """Train the one model of `fit` in place for a block of epochs and write their `history`.
 
-    Returns the position in the block of the epoch that diverged, −1 if none did, None if it was told to stop.
+    Returns the position in the block of the epoch that was the model's last, −1 if none was, None if it was told to stop.
     """
-    recipe, examples = fit.recipes[0], bench.examples
-    n_steps = steps_per_epoch(len(examples.train), recipe.batch_size)
+    recipe, n_train = fit.recipes[0], len(bench.examples.train)
+    settings, state = settings_of(recipe, fit.seeds[0], horizon), bench.state(fit)
+    if recipe.update == LBFGS:
+        return train_lbfgs(
+            bench.layout, settings, bench.data, bench.examples.train, state, bench.scratch, bench.look, block.start,
+            history, should_stop,
+        )  # fmt: skip
+    n_steps = steps_per_epoch(n_train, recipe.batch_size)
     updates = np.arange(block.start * n_steps, block.stop * n_steps)
-    rates = SCHEDULES[recipe.schedule](updates / (horizon * n_steps), recipe.learning_rate_init)
+    rates = recipe.rates(updates / (horizon * n_steps))
     averaging = ema_step(recipe.ema_decay, updates)
-    operations = training_operations(fit.stack.layer_sizes) * len(examples.train) / n_steps
+    operations = training_operations(fit.stack.layer_sizes) * n_train / n_steps
     for piece in _pieces(len(updates), operations):
         if should_stop():
             return None
-        bad_epoch = train_steps(
-            examples.inputs, examples.targets, examples.row_weights, bench.orders(block),
-            piece.start, piece.stop, n_steps, bench.sizes, *bench.codes,
-            fit.stack.weights[0], bench.gradient, fit.first[0], fit.second[0], fit.average[0], bench.previous,
-            rates, averaging, recipe.weight_decay, recipe.beta_1, recipe.beta_2, recipe.epsilon,
-            dropout_threshold(recipe.dropout), fit.seeds[0], int(updates[0]),
-            bench.valid_rows, bench.valid_targets, bench.valid_weights, bench.worst_loss, bench.running, history,
-            bench.scratch, bench.chunk, bench.outputs, bench.words,
+        last_epoch = train_steps(
+            bench.layout, settings, bench.data, bench.orders(block), state, bench.scratch, bench.look,
+            block.start, piece.start, piece.stop, n_steps, rates, averaging, bench.running, history,
         )  # fmt: skip
-        if bad_epoch >= 0:
-            return bad_epoch
+        if last_epoch >= 0:
+            return last_epoch
     return -1
 
 
@@ -319,22 +468,10 @@ def validation_loss(fit: Fit, examples: Examples) -> NDArray[np.float64]:
 
     Raises ValueError as `advance` does.
     """
-    bench = _Bench(fit, examples)
-    activation, loss, _ = bench.codes
+    bench = _Bench(fit, examples, height=1)
     with one_blas_thread():
         losses = [
-            mean_loss(
-                examples.inputs,
-                bench.valid_rows,
-                bench.sizes,
-                activation,
-                loss,
-                weights,
-                bench.valid_targets,
-                bench.valid_weights,
-                bench.chunk,
-                bench.outputs,
-            )  # fmt: skip
-            for weights in fit.average
+            mean_loss(bench.layout, settings_of(recipe, seed, 1), bench.data, weights, bench.look)
+            for recipe, seed, weights in zip(fit.recipes, fit.seeds, fit.average, strict=True)
         ]
     return np.array(losses)
