@@ -1,5 +1,6 @@
 """Initial weights, as pure functions of a model's seed and the layer's number."""
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -14,12 +15,78 @@ OUTPUT_SCALE = 0.1
 """The last layer starts at a tenth of its size, so that an untrained network's loss is the loss at chance."""
 
 
+SMALL_DEVIATION = 0.01
+
+
+def small_normal(n_in: int, n_out: int, generator: np.random.Generator) -> Array:
+    """Normal, deviation 0.01 whatever the width: deep layers' outputs and gradients fade out. The counter-example."""
+    return _normal(SMALL_DEVIATION, n_in, n_out, generator)
+
+
+def glorot_uniform(n_in: int, n_out: int, generator: np.random.Generator) -> Array:
+    """Uniform in ±√(6 / (n_in + n_out)): a compromise of forward and backward scale (Glorot and Bengio 2010)."""
+    return _uniform(math.sqrt(2 / (n_in + n_out)), n_in, n_out, generator)
+
+
+def glorot_normal(n_in: int, n_out: int, generator: np.random.Generator) -> Array:
+    """Normal, deviation √(2 / (n_in + n_out)); as `glorot_uniform`."""
+    return _normal(math.sqrt(2 / (n_in + n_out)), n_in, n_out, generator)
+
+
+def he_uniform(n_in: int, n_out: int, generator: np.random.Generator) -> Array:
+    """Uniform in ±√(6 / n_in); as `he_normal`."""
+    return _uniform(math.sqrt(2 / n_in), n_in, n_out, generator)
+
+
 def he_normal(n_in: int, n_out: int, generator: np.random.Generator) -> Array:
     """Normal, deviation √(2 / n_in): keeps the scale of ReLU activations from layer to layer (He et al. 2015)."""
-    return generator.standard_normal((n_in, n_out), dtype=np.float32) * np.float32(np.sqrt(2 / n_in))
+    return _normal(math.sqrt(2 / n_in), n_in, n_out, generator)
 
 
-INITIALISERS: dict[str, Callable[[int, int, np.random.Generator], Array]] = {"he_normal": he_normal}
+def lecun_uniform(n_in: int, n_out: int, generator: np.random.Generator) -> Array:
+    """Uniform in ±√(3 / n_in); as `lecun_normal`."""
+    return _uniform(math.sqrt(1 / n_in), n_in, n_out, generator)
+
+
+def lecun_normal(n_in: int, n_out: int, generator: np.random.Generator) -> Array:
+    """Normal, deviation √(1 / n_in): keeps the variance of a linear layer (LeCun et al. 1998), and SELU's."""
+    return _normal(math.sqrt(1 / n_in), n_in, n_out, generator)
+
+
+def orthogonal(n_in: int, n_out: int, generator: np.random.Generator) -> Array:
+    """A random rotation, uniform by Haar's measure (Saxe et al. 2014): the shorter of rows and columns is orthonormal.
+
+    The Q of a normal matrix's QR decomposition is one only with the signs of R's diagonal (Mezzadri 2007).
+    """
+    tall = generator.standard_normal((max(n_in, n_out), min(n_in, n_out)))
+    q, r = np.linalg.qr(tall)
+    q *= np.where(np.diagonal(r) < 0, -1, 1)
+    return np.ascontiguousarray(q if n_in >= n_out else q.T, dtype=np.float32)
+
+
+def _normal(deviation: float, n_in: int, n_out: int, generator: np.random.Generator) -> Array:
+    return generator.standard_normal((n_in, n_out), dtype=np.float32) * np.float32(deviation)
+
+
+def _uniform(deviation: float, n_in: int, n_out: int, generator: np.random.Generator) -> Array:
+    """Uniform with this deviation, which is the limit / √3."""
+    limit = np.float32(math.sqrt(3) * deviation)
+    return (2 * generator.random((n_in, n_out), dtype=np.float32) - 1) * limit
+
+
+Initialiser = Callable[[int, int, np.random.Generator], Array]
+
+INITIALISERS: dict[str, Initialiser] = {
+    "small_normal": small_normal,
+    "glorot_uniform": glorot_uniform,
+    "glorot_normal": glorot_normal,
+    "he_uniform": he_uniform,
+    "he_normal": he_normal,
+    "lecun_uniform": lecun_uniform,
+    "lecun_normal": lecun_normal,
+    "orthogonal": orthogonal,
+}
+"""By name: functions of (n_in, n_out, generator) to a matrix (n_in, n_out)."""
 
 
 def initial_stack(

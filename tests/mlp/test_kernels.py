@@ -15,7 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hpsearch.mlp
-from hpsearch.mlp.activations import ACTIVATIONS, activate, activate_backward
 from hpsearch.mlp.kernels import one_blas_thread
 from hpsearch.mlp.layers import (
     column_sums,
@@ -36,49 +35,17 @@ def normals(seed: int, *shape: int) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
-@pytest.mark.parametrize("table", [ACTIVATIONS, LOSSES, UPDATES])
+@pytest.mark.parametrize("table", [LOSSES, UPDATES])
 def test_codes_are_unique(table):
     assert len({entry.code for entry in table.values()}) == len(table)
 
 
 def test_an_unknown_code_is_an_error():
     layer, numbers = normals(0, 3, 4), np.zeros(4, np.float32)
-    with pytest.raises(ValueError, match="no activation"):
-        activate(-1, layer, numbers, np.empty(0, np.uint8), 0, np.float32(1))
-    with pytest.raises(ValueError, match="no activation"):
-        activate_backward(-1, layer, layer, np.float32(1))
     with pytest.raises(ValueError, match="no loss"):
         loss_and_gradient(-1, layer, numbers, layer, np.ones(3, np.float32))
     with pytest.raises(ValueError, match="no update rule"):
         update_weights(-1, *[numbers] * 5, 0.1, 0.0, 0.9, 0.999, 1e-8, 1, 0.1)
-
-
-@pytest.mark.parametrize("name", ACTIVATIONS)
-@given(shape=SHAPES, seed=SEEDS, threshold=st.integers(0, 255))
-def test_an_activation_equals_its_naive_twin(name, shape, seed, threshold):
-    activation = ACTIVATIONS[name]
-    layer, bias, deltas = normals(seed, *shape), normals(seed + 1, shape[1]), normals(seed + 2, *shape)
-    noise = np.random.default_rng(seed).integers(0, 256, layer.size + 3).astype(np.uint8)
-    scale = np.float32(256 / (256 - threshold))
-    expected = activation.forward_naive(layer, bias, noise, threshold, scale)
-    expected_deltas = activation.backward_naive(deltas, expected, scale)
-    through_code, deltas_through_code = layer.copy(), deltas.copy()
-    activation.forward(layer, bias, noise, threshold, scale)
-    activation.backward(deltas, layer, scale)
-    np.testing.assert_allclose(layer, expected, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(deltas, expected_deltas, rtol=1e-5, atol=1e-6)
-    activate(activation.code, through_code, bias, noise, threshold, scale)
-    activate_backward(activation.code, deltas_through_code, through_code, scale)
-    np.testing.assert_array_equal(through_code, layer)
-    np.testing.assert_array_equal(deltas_through_code, deltas)
-
-
-@pytest.mark.parametrize("name", ACTIVATIONS)
-@pytest.mark.parametrize("threshold", [0, 50])
-def test_an_activation_lets_nan_through(name, threshold):
-    layer = np.full((2, 3), np.nan, dtype=np.float32)
-    ACTIVATIONS[name].forward(layer, np.zeros(3, np.float32), np.full(6, 255, np.uint8), threshold, np.float32(1))
-    assert np.isnan(layer).all()
 
 
 @pytest.mark.parametrize("name", LOSSES)
