@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.mlp.activations import activate
-from hpsearch.mlp.averages import swa_step
+from hpsearch.mlp.averages import ring_slot, swa_epochs, swa_step
 from hpsearch.mlp.batch_norm import column_statistics, fuse, standardise
 from hpsearch.mlp.kernels import READ_INDEX, READ_NUMBERS, Numbers, NumberRows, ReadIndex, ReadNumbers, ReadRows, compiled, record
 from hpsearch.mlp.layers import gather_rows
@@ -147,7 +147,7 @@ def has_diverged(history: NDArray[np.float64], worst_loss: float, holds_out: boo
 @compiled("boolean(Settings, State)")
 def has_no_patience(settings: Settings, state: State) -> bool:
     """Has the watched loss not fallen for too long?"""
-    return 0 < settings.patience <= state.watch[1]
+    return settings.patience > 0 and state.watch[1] >= settings.patience
 
 
 @compiled("void(Layout, Settings, Data, State, Look, int64, float64, float64[::1])", flags=())
@@ -165,11 +165,13 @@ def end_epoch(
         watch_best(watched, state.watch, state.average, state.best)
     if settings.plateau_patience >= 0:
         watch_plateau(watched, state.watch[2:], settings.plateau_patience, settings.plateau_drop)
-    if settings.swa_after >= 0 and epoch > settings.swa_after:
-        swa_step(state.swa, state.weights, epoch - settings.swa_after - 1)
+    n_averaged = swa_epochs(settings.swa_start, settings.horizon, epoch)
+    if n_averaged > 0:
+        swa_step(state.swa, state.weights, n_averaged - 1)
         estimate_statistics(layout, data, state.swa, look)
-    if state.ring.shape[0] > 0 and epoch % settings.checkpoint_every == 0:
-        state.ring[(epoch // settings.checkpoint_every - 1) % state.ring.shape[0]] = state.weights
+    slot = ring_slot(epoch, settings.checkpoint_every, state.ring.shape[0])
+    if slot >= 0:
+        state.ring[slot] = state.weights
 
 
 @compiled(

@@ -1,19 +1,18 @@
 """Initial weights, as pure functions of a model's seed and the layer's number."""
 
 import math
-from collections.abc import Callable
-from itertools import pairwise
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.mlp.stack import Stack, n_weights
+from hpsearch.mlp.stack import Architecture, Stack
 
 Array = NDArray[np.float32]
 
 OUTPUT_SCALE = 0.1
 """The last layer starts at a tenth of its size, so that an untrained network's loss is the loss at chance."""
-
 
 SMALL_DEVIATION = 0.01
 
@@ -89,18 +88,35 @@ INITIALISERS: dict[str, Initialiser] = {
 """By name: functions of (n_in, n_out, generator) to a matrix (n_in, n_out)."""
 
 
-def initial_stack(
-    layer_sizes: tuple[int, ...], activation: str, initialisers: list[str], seeds: NDArray[np.uint64]
-) -> Stack:
-    """Freshly initialised networks, one per name in `initialisers` and entry of `seeds` (n_models,); biases are zero.
+@dataclass(frozen=True)
+class Start:
+    """How a network starts: initialiser by name, all biases, and the slope of its units' negative sides."""
 
-    The bits of a model depend on its seed alone: each layer draws from a Philox generator keyed (seed, layer).
+    initialiser: str
+    bias: float
+    slope: float
+
+
+def initial_stack(architecture: Architecture, starts: Sequence[Start], seeds: NDArray[np.uint64]) -> Stack:
+    """Freshly initialised networks, one per entry of `starts` and of `seeds` (n_models,).
+
+    The bits of a model depend on its seed alone: each layer draws from a Philox generator keyed (seed, layer). Each
+    piece of a maxout layer is drawn as a layer of its own. Gains and running variances are 1, running means 0.
     """
-    stack = Stack(layer_sizes, activation, np.zeros((len(seeds), n_weights(layer_sizes)), dtype=np.float32))
-    n_layers = len(layer_sizes) - 1
-    for layer, ((n_in, n_out), matrices) in enumerate(zip(pairwise(layer_sizes), stack.matrices(), strict=True)):
+    stack = Stack(architecture, np.zeros((len(seeds), architecture.n_weights), dtype=np.float32))
+    n_layers = len(architecture.columns)
+    for layer, (matrices, n_units) in enumerate(zip(stack.matrices(), architecture.layer_sizes[1:], strict=True)):
         scale = np.float32(OUTPUT_SCALE if layer == n_layers - 1 else 1)
-        for matrix, name, seed in zip(matrices, initialisers, seeds, strict=True):
-            generator = np.random.Generator(np.random.Philox(key=[int(seed), layer]))
-            matrix[...] = INITIALISERS[name](n_in, n_out, generator) * scale
+        for matrix, start, seed in zip(matrices, starts, seeds, strict=True):
+            generator = np.random.Generator(np.random.Philox(key=np.array([seed, layer], dtype=np.uint64)))
+            for column in range(0, matrix.shape[1], n_units):
+                piece = INITIALISERS[start.initialiser](len(matrix), n_units, generator)
+                matrix[:, column : column + n_units] = piece * scale
+    for blocks, values in (
+        (stack.biases(), [start.bias for start in starts]),
+        (stack.slopes(), [start.slope for start in starts]),
+        ((*stack.gains(), *stack.variances()), [1.0] * len(starts)),
+    ):
+        for block in blocks:
+            block[...] = np.array(values, dtype=np.float32)[:, np.newaxis]
     return stack

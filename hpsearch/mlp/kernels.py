@@ -43,6 +43,7 @@ Seed = Annotated[np.uint64, "uint64"]
 P = ParamSpec("P")
 R = TypeVar("R")
 K = TypeVar("K", bound=type)
+S = TypeVar("S", bound=np.generic)
 
 _NAMES: dict[str, Any] = dict(vars(numba.types))
 
@@ -53,6 +54,13 @@ def record(kind: K) -> K:
     written = [hint.__metadata__[0] if hasattr(hint, "__metadata__") else f"{hint.__name__}64" for hint in hints.values()]
     _NAMES[kind.__name__] = numba.types.NamedTuple(tuple(eval(text, {}, _NAMES) for text in written), kind)
     return kind
+
+
+def read_only(array: NDArray[S]) -> NDArray[S]:
+    """A view that cannot be written to: numba takes no other for the `Read…` fields of a record."""
+    view = array.view()
+    view.setflags(write=False)
+    return view
 
 
 def compiled(signature: str, flags: Collection[str] = FLAGS) -> Callable[[Callable[P, R]], Callable[P, R]]:

@@ -11,13 +11,15 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hpsearch.mlp.activations import ACTIVATIONS
-from hpsearch.mlp.augmentation import AUGMENTATION_BOUNDS
+from hpsearch.mlp.augmentation import BOUNDS as AUGMENTATION_BOUNDS
+from hpsearch.mlp.augmentation import Augmentation
 from hpsearch.mlp.initialisers import INITIALISERS
 from hpsearch.mlp.losses import LOSSES
 from hpsearch.mlp.penalties import elastic
-from hpsearch.mlp.schedules import SCHEDULES
+from hpsearch.mlp.schedules import SCHEDULES, rates
 from hpsearch.mlp.stack import Architecture
 from hpsearch.mlp.updates import UPDATES
 
@@ -27,7 +29,7 @@ LBFGS = "lbfgs"
 NOT_WITH_LBFGS = (
     *("dropout", "input_dropout", "drop_connect", "stochastic_depth", "batch_norm", "max_norm", "clip_value"),
     *("clip_norm", "weight_decay", "noise", "swap_noise", "mixup", "shift", "flip", "crop_pad", "cutout"),
-    *("brightness", "contrast", "warm_up"),
+    *("brightness", "contrast", "warm_up", "l1_ratio"),
 )
 SMOOTHED_LOSSES = ("softmax_cross_entropy", "binary_logistic")
 
@@ -232,6 +234,9 @@ class Recipe:
                 f"label_smoothing must be 0 for loss={self.loss!r}, which has no probabilities of classes, but got "
                 f"{self.label_smoothing!r}"
             )
+        _ = self.augmentation
+        if self.update == LBFGS and self.activation == "rrelu":
+            raise ValueError("activation must not be 'rrelu' with update='lbfgs', for its slopes are random")
         if self.update == LBFGS:
             for name in NOT_WITH_LBFGS:
                 if getattr(self, name):
@@ -253,8 +258,10 @@ class Recipe:
                 raise ValueError(f"unknown hyperparameter {name!r}{hint} Known are: {', '.join(HYPERPARAMETERS)}")
         chosen = dict(config)
         sizes = chosen.get("hidden_layer_sizes", cls.hidden_layer_sizes)
-        chosen["hidden_layer_sizes"] = tuple(sizes) if isinstance(sizes, list | tuple) else (sizes,)
-        return cls(**chosen, loss=loss)
+        chosen["hidden_layer_sizes"] = sizes if isinstance(sizes, list | tuple) else (sizes,)
+        for name, value in chosen.items():
+            chosen[name] = tuple(value) if isinstance(value, list) else value
+        return cls(**{"loss": loss} | chosen)
 
     def architecture(self, n_inputs: int, n_outputs: int) -> Architecture:
         """How the network is built, for so many inputs and outputs."""
@@ -265,6 +272,39 @@ class Recipe:
     def penalties(self) -> tuple[float, float]:
         """The factors of Σ|w| and of Σw²/2, see `penalties.elastic`."""
         return elastic(self.alpha, self.l1_ratio)
+
+    @property
+    def coefficients(self) -> tuple[float, float]:
+        """The update rule's own two numbers."""
+        if self.update == LBFGS:
+            return 0.0, 0.0
+        a, b = (getattr(self, name) if name else 0.0 for name in UPDATES[self.update].coefficients)
+        return a, b
+
+    @property
+    def loss_parameter(self) -> float:
+        """The loss's own number, 0 if it has none."""
+        name = LOSSES[self.loss].parameter
+        return float(getattr(self, name)) if name else 0.0
+
+    @property
+    def n_moments(self) -> int:
+        """Arrays of the size of the weights that the update rule keeps."""
+        return 0 if self.update == LBFGS else UPDATES[self.update].n_moments
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """What is done to the rows of a minibatch."""
+        return Augmentation(**{field.name: getattr(self, field.name) for field in fields(Augmentation)})
+
+    def batch_height(self, n_train: int) -> int:
+        """Rows of the largest minibatch, of so many training rows."""
+        return n_train if self.update == LBFGS else min(self.batch_size, n_train)
+
+    def rates(self, progress: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The learning rates of updates, from the share of the horizon done before each."""
+        numbers = {name: getattr(self, name) for name in SCHEDULES[self.schedule].numbers}
+        return rates(self.schedule, progress, self.learning_rate_init, self.warm_up, numbers)
 
     @property
     def stack_key(self) -> tuple[Any, ...]:

@@ -48,8 +48,8 @@ class Data(NamedTuple):
 class Settings(NamedTuple):
     """A recipe's numbers, with codes for names and thresholds (0 to 255) for shares that are dropped; 0 is off.
 
-    `a` and `b` are the update rule's coefficients; `swa_after` is the epoch after which the uniform average begins (−1:
-    never); `plateau_patience` is −1 for other schedules.
+    `a` and `b` are the update rule's coefficients; from the share `swa_start` of the `horizon` on, in epochs, weights are
+    averaged uniformly; `plateau_patience` is −1 for other schedules.
     """
 
     loss: int
@@ -69,7 +69,8 @@ class Settings(NamedTuple):
     max_norm: float
     clip_value: float
     clip_norm: float
-    swa_after: int
+    swa_start: float
+    horizon: int
     checkpoint_every: int
     patience: int
     plateau_patience: int

@@ -16,14 +16,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.mlp.averages import ema_step, swa_after
+from hpsearch.mlp.averages import ema_step
 from hpsearch.mlp.epochs import FRESH_WATCH, N_WATCHED, Look, has_diverged, mean_loss, train_steps
-from hpsearch.mlp.initialisers import initial_stack
-from hpsearch.mlp.kernels import one_blas_thread
+from hpsearch.mlp.initialisers import Start, initial_stack
+from hpsearch.mlp.kernels import one_blas_thread, read_only
 from hpsearch.mlp.layers import dropout_threshold
 from hpsearch.mlp.lbfgs import train_lbfgs
 from hpsearch.mlp.losses import LOSSES
 from hpsearch.mlp.outcome import Outcome, diverged, ran_out_of_patience
+from hpsearch.mlp.penalties import prune
 from hpsearch.mlp.predict import CHUNK_HEIGHT, check_inputs, check_rows, fused, padded, scratch_size
 from hpsearch.mlp.recipe import LBFGS, Recipe
 from hpsearch.mlp.stack import Architecture, Stack, training_operations
@@ -103,7 +104,7 @@ class Fit:
         n_models, n_weights = self.stack.weights.shape
         recipe = self.recipes[0]
         expected = {
-            "moments": (n_models, n_moments(recipe.update), n_weights),
+            "moments": (n_models, recipe.n_moments, n_weights),
             "average": (n_models, n_weights),
             "swa": (n_models, int(recipe.swa_share > 0), n_weights),
             "best": (n_models, int(recipe.patience > 0), n_weights),
@@ -162,9 +163,11 @@ def start(recipes: Sequence[Recipe], seeds: Sequence[int], n_inputs: int, n_outp
             "recipes of one stack must have equal layers, batch size, activation, update rule, loss and kept weights"
         )
     for recipe in recipes:
-        recipe.check_images(n_inputs)
+        recipe.augmentation.strengths(n_inputs)
     first, keys = recipes[0], np.array(seeds, dtype=np.uint64)
-    stack = initial_stack(first.architecture(n_inputs, n_outputs), [recipe.initial for recipe in recipes], keys)
+    starts = [Start(recipe.initialiser, recipe.initial_bias, recipe.negative_slope) for recipe in recipes]
+    with one_blas_thread():
+        stack = initial_stack(first.architecture(n_inputs, n_outputs), starts, keys)
     n_models, n_weights = stack.weights.shape
     empty = np.zeros((n_models, 0, n_weights), dtype=np.float32)
     copies = stack.weights[:, np.newaxis]
@@ -172,7 +175,7 @@ def start(recipes: Sequence[Recipe], seeds: Sequence[int], n_inputs: int, n_outp
         recipes=tuple(recipes),
         seeds=keys,
         stack=stack,
-        moments=np.zeros((n_models, n_moments(first.update), n_weights), dtype=np.float32),
+        moments=np.zeros((n_models, first.n_moments, n_weights), dtype=np.float32),
         average=stack.weights.copy(),
         swa=copies.copy() if first.swa_share > 0 else empty,
         best=copies.copy() if first.patience > 0 else empty,
@@ -276,7 +279,7 @@ class _Bench:
         architecture, recipe = fit.stack.architecture, fit.recipes[0]
         _check_examples(architecture.layer_sizes, examples)
         self.examples = examples
-        self.data = Data(examples.inputs, examples.targets, examples.row_weights)
+        self.data = Data(*map(read_only, (examples.inputs, examples.targets, examples.row_weights)))
         self.layout = architecture.layout
         self.gradient = np.zeros(architecture.n_weights, dtype=np.float32)
         self.running = np.zeros(2)
@@ -338,10 +341,10 @@ def _look(architecture: Architecture, recipe: Recipe, examples: Examples) -> Loo
         chances.append(_at_chance(recipe, targets, row_weights))
     n_calibrating = min(CALIBRATION_ROWS, len(examples.train)) if architecture.batch_norm else 0
     return Look(
-        rows=padded(examples.valid),
-        targets=targets,
-        row_weights=row_weights,
-        calibration=epoch_order(examples, CALIBRATION)[:n_calibrating],
+        rows=read_only(padded(examples.valid)),
+        targets=read_only(targets),
+        row_weights=read_only(row_weights),
+        calibration=read_only(epoch_order(examples, CALIBRATION)[:n_calibrating]),
         worst_loss=EXPLODED * max(*chances, 1e-3),
         previous=np.empty(architecture.n_weights, dtype=np.float32),
         fused=np.empty(architecture.n_weights, dtype=np.float32),
@@ -377,7 +380,8 @@ def settings_of(recipe: Recipe, seed: np.uint64, horizon: int) -> Settings:
         max_norm=recipe.max_norm,
         clip_value=recipe.clip_value,
         clip_norm=recipe.clip_norm,
-        swa_after=swa_after(recipe.swa_share, horizon),
+        swa_start=1 - recipe.swa_share,
+        horizon=horizon,
         checkpoint_every=recipe.checkpoint_every,
         patience=recipe.patience,
         plateau_patience=recipe.plateau_patience if recipe.schedule == "plateau" else -1,
@@ -443,9 +447,17 @@ def _train_block(
     return -1
 
 
+def _pruned(stack: Stack, shares: Sequence[float]) -> Stack:
+    """The stack with the smallest entries of its models' matrices set to zero, a share for each model."""
+    weights, n_matrix = stack.weights.copy(), stack.architecture.layout.n_matrix
+    for model, share in zip(weights, shares, strict=True):
+        model[:n_matrix] = prune(model[:n_matrix], share)
+    return replace(stack, weights=weights)
+
+
 def epoch_order(examples: Examples, epoch: int) -> NDArray[np.int64]:
     """The training rows in the order of an epoch: a function of (order seed, epoch)."""
-    generator = np.random.Generator(np.random.Philox(key=[examples.order_seed, epoch]))
+    generator = np.random.Generator(np.random.Philox(key=np.array([examples.order_seed, epoch], dtype=np.uint64)))
     return generator.permutation(examples.train)
 
 
