@@ -24,7 +24,6 @@ from hpsearch.mlp.layers import (
     fill_noise_naive,
     gather_rows,
 )
-from hpsearch.mlp.losses import LOSSES, loss_and_gradient, softmax_naive
 from hpsearch.mlp.steps import update_ratio, update_ratio_naive
 from hpsearch.mlp.updates import UPDATES, update_weights
 
@@ -36,7 +35,7 @@ def normals(seed: int, *shape: int) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
-@pytest.mark.parametrize("table", [ACTIVATIONS, LOSSES, UPDATES])
+@pytest.mark.parametrize("table", [ACTIVATIONS, UPDATES])
 def test_codes_are_unique(table):
     assert len({entry.code for entry in table.values()}) == len(table)
 
@@ -47,8 +46,6 @@ def test_an_unknown_code_is_an_error():
         activate(-1, layer, numbers, np.empty(0, np.uint8), 0, np.float32(1))
     with pytest.raises(ValueError, match="no activation"):
         activate_backward(-1, layer, layer, np.float32(1))
-    with pytest.raises(ValueError, match="no loss"):
-        loss_and_gradient(-1, layer, numbers, layer, np.ones(3, np.float32))
     with pytest.raises(ValueError, match="no update rule"):
         update_weights(-1, *[numbers] * 5, 0.1, 0.0, 0.9, 0.999, 1e-8, 1, 0.1)
 
@@ -79,46 +76,6 @@ def test_an_activation_lets_nan_through(name, threshold):
     layer = np.full((2, 3), np.nan, dtype=np.float32)
     ACTIVATIONS[name].forward(layer, np.zeros(3, np.float32), np.full(6, 255, np.uint8), threshold, np.float32(1))
     assert np.isnan(layer).all()
-
-
-@pytest.mark.parametrize("name", LOSSES)
-@given(shape=st.tuples(st.integers(1, 30), st.integers(1, 12)), seed=SEEDS)
-def test_a_loss_equals_its_naive_twin(name, shape, seed):
-    loss = LOSSES[name]
-    layer, bias = 5 * normals(seed, *shape), normals(seed + 1, shape[1])
-    targets = softmax_naive(normals(seed + 2, *shape))
-    row_weights = np.abs(normals(seed + 3, shape[0]))
-    expected, expected_gradient = loss.naive(layer, bias, targets, row_weights)
-    through_code = layer.copy()
-    total = loss.kernel(layer, bias, targets, row_weights)
-    assert total == pytest.approx(expected, rel=1e-4, abs=1e-4)
-    np.testing.assert_allclose(layer, expected_gradient, rtol=1e-4, atol=1e-5)
-    assert loss_and_gradient(loss.code, through_code, bias, targets, row_weights) == total
-    np.testing.assert_array_equal(through_code, layer)
-
-
-@pytest.mark.parametrize("name", LOSSES)
-@given(shape=st.tuples(st.integers(1, 30), st.integers(1, 12)), seed=SEEDS)
-def test_the_loss_at_chance_is_that_of_a_last_layer_of_zeros(name, shape, seed):
-    loss = LOSSES[name]
-    targets, row_weights = softmax_naive(normals(seed, *shape)), np.abs(normals(seed + 1, shape[0])) + np.float32(1e-3)
-    total, _ = loss.naive(np.zeros(shape, np.float32), np.zeros(shape[1], np.float32), targets, row_weights)
-    assert loss.at_chance(targets, row_weights) == pytest.approx(total / row_weights.sum(), rel=1e-4, abs=1e-5)
-
-
-@pytest.mark.parametrize("name", LOSSES)
-def test_a_loss_gradient_is_the_derivative_of_the_mean_loss(name):
-    loss = LOSSES[name]
-    layer, bias = normals(0, 6, 4).astype(np.float64), np.zeros(4)
-    targets, row_weights = softmax_naive(normals(1, 6, 4)).astype(np.float64), np.abs(normals(2, 6)).astype(np.float64)
-    _, gradient = loss.naive(layer, bias, targets, row_weights)
-    step = 1e-6
-    for i, j in np.ndindex(layer.shape):
-        above, below = layer.copy(), layer.copy()
-        above[i, j] += step
-        below[i, j] -= step
-        difference = loss.naive(above, bias, targets, row_weights)[0] - loss.naive(below, bias, targets, row_weights)[0]
-        assert difference / (2 * step) / len(layer) == pytest.approx(gradient[i, j], rel=1e-5, abs=1e-8)
 
 
 @pytest.mark.parametrize("name", UPDATES)
