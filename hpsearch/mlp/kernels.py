@@ -10,10 +10,12 @@ import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, ParamSpec, TypeVar
+from typing import Annotated, Any, ParamSpec, TypeVar, get_type_hints
 
 import numba
+import numpy as np
 import scipy.linalg.cython_blas  # noqa: F401  numba's np.dot calls this BLAS; it must be loaded to be limited
+from numpy.typing import NDArray
 from threadpoolctl import OpenBLASController, ThreadpoolController
 
 from hpsearch.mlp.cache import CACHE_FOLDER
@@ -27,12 +29,37 @@ READ_NUMBERS = "Array(float32, 1, 'C', readonly=True)"
 READ_INDEX = "Array(int64, 1, 'C', readonly=True)"
 """Argument types of shared data, which kernels only read: it may lie in a read-only memory map."""
 
+Numbers = Annotated[NDArray[np.float32], "float32[::1]"]
+Doubles = Annotated[NDArray[np.float64], "float64[::1]"]
+Integers = Annotated[NDArray[np.int64], "int64[::1]"]
+Words = Annotated[NDArray[np.uint64], "uint64[::1]"]
+NumberRows = Annotated[NDArray[np.float32], "float32[:, ::1]"]
+ReadRows = Annotated[NDArray[np.float32], READ_ROWS]
+ReadNumbers = Annotated[NDArray[np.float32], READ_NUMBERS]
+ReadIndex = Annotated[NDArray[np.int64], READ_INDEX]
+Seed = Annotated[np.uint64, "uint64"]
+"""Types of the fields of a record; `int` and `float` are the others."""
+
 P = ParamSpec("P")
 R = TypeVar("R")
+K = TypeVar("K", bound=type)
+
+_NAMES: dict[str, Any] = dict(vars(numba.types))
+
+
+def record(kind: K) -> K:
+    """Let signatures name this NamedTuple, whose fields have the types above: a kernel takes it as one argument."""
+    hints = get_type_hints(kind, include_extras=True)
+    written = [hint.__metadata__[0] if hasattr(hint, "__metadata__") else f"{hint.__name__}64" for hint in hints.values()]
+    _NAMES[kind.__name__] = numba.types.NamedTuple(tuple(eval(text, {}, _NAMES) for text in written), kind)
+    return kind
 
 
 def compiled(signature: str, flags: Collection[str] = FLAGS) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Compile a function for one signature now, or load its machine code from the cache; without `flags`, exactly."""
+    """Compile a function for one signature now, or load its machine code from the cache; without `flags`, exactly.
+
+    The signature is written as numba's are, in which records go by their names.
+    """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         users_folder = numba.config.CACHE_DIR
@@ -41,7 +68,7 @@ def compiled(signature: str, flags: Collection[str] = FLAGS) -> Callable[[Callab
         try:
             caches = CACHE_FOLDER is not None
             kernel: Callable[P, R] = numba.njit(
-                signature, cache=caches, nogil=True, fastmath=set(flags), error_model="numpy"
+                eval(signature, {}, _NAMES), cache=caches, nogil=True, fastmath=set(flags), error_model="numpy"
             )(function)
             return kernel
         finally:
