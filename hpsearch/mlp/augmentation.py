@@ -129,6 +129,11 @@ class Augmentation:
                 raise ValueError(f"{name} must be a whole number ≥ 0, less than each side of image_shape={shape!r}, "
                                  f"but got {pixels!r}")  # fmt: skip
 
+    @property
+    def is_on(self) -> bool:
+        """Is there anything to do?"""
+        return any(getattr(self, name) for name in (*BOUNDS, "flip"))
+
     def strengths(self, n_inputs: int) -> Strengths:
         """What `augment` reads, for rows of `n_inputs` numbers.
 

@@ -24,6 +24,14 @@ def ema_step(decay: float, n_updates: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.asarray(1 - np.minimum(decay, 1 - (1.0 + n_updates) ** (-2 / 3)))
 
 
+@compiled(f"void(float32[::1], {READ_NUMBERS}, float64)")
+def move_average(average: Array, weights: Array, step: float) -> None:
+    """average ← average + step · (weights − average), where no update rule does it on the way; `average` is OUT."""
+    towards = np.float32(step)
+    for i in range(average.size):
+        average[i] += towards * (weights[i] - average[i])
+
+
 def swa_step_naive(average: Floats, weights: Floats, n_before: int) -> Floats:
     """(n_before · average + weights) / (n_before + 1): the mean with one more sample."""
     return (

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.mlp.activations import activate
+from hpsearch.mlp.augmentation import Strengths
 from hpsearch.mlp.averages import ring_slot, swa_epochs, swa_step
 from hpsearch.mlp.batch_norm import column_statistics, fuse, standardise
 from hpsearch.mlp.kernels import READ_INDEX, READ_NUMBERS, Numbers, NumberRows, ReadIndex, ReadNumbers, ReadRows, compiled, record
@@ -175,13 +176,13 @@ def end_epoch(
 
 
 @compiled(
-    "int64(Layout, Settings, Data, int64[:, ::1], State, Scratch, Look, int64, int64, int64, int64,"
+    "int64(Layout, Settings, Strengths, Data, int64[:, ::1], State, Scratch, Look, int64, int64, int64, int64,"
     " float64[::1], float64[::1], float64[::1], float64[:, ::1])",
     flags=(),
 )
 def train_steps(
-    layout: Layout, settings: Settings, data: Data, orders: NDArray[np.int64], state: State, scratch: Scratch,
-    look: Look, first_epoch: int, first_step: int, last_step: int, n_steps: int,
+    layout: Layout, settings: Settings, strengths: Strengths, data: Data, orders: NDArray[np.int64], state: State,
+    scratch: Scratch, look: Look, first_epoch: int, first_step: int, last_step: int, n_steps: int,
     rates: NDArray[np.float64], ema_steps: NDArray[np.float64], running: NDArray[np.float64],
     history: NDArray[np.float64],
 ) -> int:  # fmt: skip
@@ -204,7 +205,7 @@ def train_steps(
         if within == n_steps - 1:
             look.previous[:] = state.weights
         running[0] += train_step(
-            layout, settings, data, rows, state, scratch, rates[step] * state.watch[4], ema_steps[step],
+            layout, settings, strengths, data, rows, state, scratch, rates[step] * state.watch[4], ema_steps[step],
             first_epoch * n_steps + step,
         )  # fmt: skip
         for i in range(rows.size):

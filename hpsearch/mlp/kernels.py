@@ -43,10 +43,7 @@ Seed = Annotated[np.uint64, "uint64"]
 P = ParamSpec("P")
 R = TypeVar("R")
 K = TypeVar("K", bound=type)
-<<<<<<< HEAD
 S = TypeVar("S", bound=np.generic)
-=======
->>>>>>> w-aug
 
 _NAMES: dict[str, Any] = dict(vars(numba.types))
 
@@ -57,7 +54,6 @@ def record(kind: K) -> K:
     written = [hint.__metadata__[0] if hasattr(hint, "__metadata__") else f"{hint.__name__}64" for hint in hints.values()]
     _NAMES[kind.__name__] = numba.types.NamedTuple(tuple(eval(text, {}, _NAMES) for text in written), kind)
     return kind
-<<<<<<< HEAD
 
 
 def read_only(array: NDArray[S]) -> NDArray[S]:
@@ -65,8 +61,6 @@ def read_only(array: NDArray[S]) -> NDArray[S]:
     view = array.view()
     view.setflags(write=False)
     return view
-=======
->>>>>>> w-aug
 
 
 def compiled(signature: str, flags: Collection[str] = FLAGS) -> Callable[[Callable[P, R]], Callable[P, R]]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult, minimize
 
+from hpsearch.mlp.augmentation import Augmentation
 from hpsearch.mlp.epochs import Look, end_epoch, has_diverged, has_no_patience
 from hpsearch.mlp.penalties import penalty_naive
 from hpsearch.mlp.stack import Layout
@@ -31,7 +32,7 @@ def train_lbfgs(
     Returns the position of the epoch that was the model's last, −1 if none was, None if it was told to stop.
     """
     n_learned, n_matrix, height = layout.n_learned, layout.n_matrix, len(rows)
-    gather(layout, settings, data, rows, scratch, 0)
+    gather(layout, settings, Augmentation().strengths(int(layout.units[0])), data, rows, scratch, 0)
     weight_of_rows = float(scratch.row_weights[:height].sum(dtype=np.float64))
     done, last_epoch = 0, -1
 

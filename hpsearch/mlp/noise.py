@@ -15,6 +15,10 @@ GOLDEN = 0x9E3779B97F4A7C15
 
 MASK = (1 << 64) - 1
 
+INPUTS, CONNECTIONS, DEPTH = -1, 1000, 2000
+"""Streams of noise for dropped inputs, and from where those of a layer's connections and residual branch are counted.
+The streams of hidden units are the layers' numbers, from 0; those of augmentation lie below −1."""
+
 
 def mix_naive(word: int) -> int:
     """The finaliser of splitmix64 (Steele, Lea and Flood 2014): 64 bits in, 64 well mixed bits out."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.mlp.activations import RRELU, activate, activate_backward
+from hpsearch.mlp.augmentation import Strengths, augment
 from hpsearch.mlp.averages import move_average
 from hpsearch.mlp.batch_norm import MOMENTUM, normalise, normalise_backward
 from hpsearch.mlp.kernels import (
@@ -49,7 +50,7 @@ class Settings(NamedTuple):
     """A recipe's numbers, with codes for names and thresholds (0 to 255) for shares that are dropped; 0 is off.
 
     `a` and `b` are the update rule's coefficients; from the share `swa_start` of the `horizon` on, in epochs, weights are
-    averaged uniformly; `plateau_patience` is −1 for other schedules.
+    averaged uniformly; `plateau_patience` is −1 for other schedules; `augments` is 1 if there are any `Strengths`.
     """
 
     loss: int
@@ -75,6 +76,7 @@ class Settings(NamedTuple):
     patience: int
     plateau_patience: int
     plateau_drop: float
+    augments: int
     seed: Seed
 
 
@@ -119,6 +121,7 @@ class Scratch(NamedTuple):
     connected: Numbers
     deltas: Numbers
     norms: Numbers
+    spare: Numbers
     words: Words
 
 
@@ -139,11 +142,12 @@ def noise_of(
     return words.view(np.uint8)
 
 
-@compiled(f"void(Layout, Settings, Data, {READ_INDEX}, Scratch, int64)")
+@compiled(f"void(Layout, Settings, Strengths, Data, {READ_INDEX}, Scratch, int64)")
 def gather(
-    layout: Layout, settings: Settings, data: Data, rows: NDArray[np.int64], scratch: Scratch, n_updates: int
-) -> None:
-    """Copy a minibatch into the scratch, with smoothed targets and without dropped inputs."""
+    layout: Layout, settings: Settings, strengths: Strengths, data: Data, rows: NDArray[np.int64], scratch: Scratch,
+    n_updates: int,
+) -> None:  # fmt: skip
+    """Copy a minibatch into the scratch: targets smoothed, rows augmented, inputs dropped."""
     height, n_inputs, n_outputs = rows.size, layout.units[0], layout.units[layout.units.size - 1]
     targets = scratch.targets[: height * n_outputs].reshape((height, n_outputs))
     inputs = scratch.values[: height * n_inputs].reshape((height, n_inputs))
@@ -153,6 +157,11 @@ def gather(
         scratch.row_weights[i] = data.row_weights[rows[i]]
     if settings.label_smoothing > 0:
         smooth_targets(targets, settings.label_smoothing)
+    if settings.augments == 1:
+        row_weights = scratch.row_weights[:height]
+        augment(
+            inputs, targets, row_weights, data.inputs, rows, strengths, settings.seed, n_updates, scratch.spare
+        )
     if settings.input_threshold > 0:
         flat = scratch.values[: height * n_inputs]
         noise = noise_of(scratch, settings.seed, n_updates, INPUTS, 0, flat.size)
@@ -335,13 +344,13 @@ def update_pass(
         move_average(state.average[: layout.n_learned], state.weights[: layout.n_learned], ema_step)
 
 
-@compiled(f"float64(Layout, Settings, Data, {READ_INDEX}, State, Scratch, float64, float64, int64)")
+@compiled(f"float64(Layout, Settings, Strengths, Data, {READ_INDEX}, State, Scratch, float64, float64, int64)")
 def train_step(
-    layout: Layout, settings: Settings, data: Data, rows: NDArray[np.int64], state: State, scratch: Scratch,
-    rate: float, ema_step: float, n_updates: int,
+    layout: Layout, settings: Settings, strengths: Strengths, data: Data, rows: NDArray[np.int64], state: State,
+    scratch: Scratch, rate: float, ema_step: float, n_updates: int,
 ) -> float:  # fmt: skip
     """One minibatch, the `rows` of the data, after `n_updates` updates; returns the sum of its weighted losses."""
-    gather(layout, settings, data, rows, scratch, n_updates)
+    gather(layout, settings, strengths, data, rows, scratch, n_updates)
     total = forward_pass(layout, settings, state, scratch, rows.size, n_updates)
     backward_pass(layout, settings, state, scratch, rows.size, n_updates)
     update_pass(layout, settings, state, scratch, rate, ema_step, n_updates + 1)

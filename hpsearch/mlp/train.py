@@ -329,6 +329,7 @@ def _scratch(fit: Fit, height: int) -> Scratch:
         connected=empty(architecture.layout.n_matrix if connects else 0),
         deltas=empty(3 * height * widest),
         norms=empty(widest),
+        spare=empty(sizes[0] + sizes[-1]),
         words=np.empty(word_starts[-1], dtype=np.uint64),
     )
 
@@ -386,6 +387,7 @@ def settings_of(recipe: Recipe, seed: np.uint64, horizon: int) -> Settings:
         patience=recipe.patience,
         plateau_patience=recipe.plateau_patience if recipe.schedule == "plateau" else -1,
         plateau_drop=recipe.drop,
+        augments=int(recipe.augmentation.is_on),
         seed=seed,
     )
 
@@ -434,12 +436,13 @@ def _train_block(
     updates = np.arange(block.start * n_steps, block.stop * n_steps)
     rates = recipe.rates(updates / (horizon * n_steps))
     averaging = ema_step(recipe.ema_decay, updates)
+    strengths = recipe.augmentation.strengths(fit.stack.layer_sizes[0])
     operations = training_operations(fit.stack.layer_sizes) * n_train / n_steps
     for piece in _pieces(len(updates), operations):
         if should_stop():
             return None
         last_epoch = train_steps(
-            bench.layout, settings, bench.data, bench.orders(block), state, bench.scratch, bench.look,
+            bench.layout, settings, strengths, bench.data, bench.orders(block), state, bench.scratch, bench.look,
             block.start, piece.start, piece.stop, n_steps, rates, averaging, bench.running, history,
         )  # fmt: skip
         if last_epoch >= 0:
