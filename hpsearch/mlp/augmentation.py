@@ -126,8 +126,8 @@ class Augmentation:
         for name in PIXELS:
             pixels = getattr(self, name)
             if not isinstance(pixels, int) or pixels < 0 or pixels >= min((pixels + 1, *shape[:2])):
-                raise ValueError(f"{name} must be a whole number ≥ 0, less than each side of image_shape={shape!r}, "
-                                 f"but got {pixels!r}")  # fmt: skip
+                rule = f"a whole number ≥ 0, less than each side of image_shape={shape!r}"
+                raise ValueError(f"{name} must be {rule}, but got {pixels!r}")
 
     @property
     def is_on(self) -> bool:
@@ -203,9 +203,7 @@ def add_noise(batch: Array, strength: np.float32, normals: Array, key: np.uint64
                 word >>= np.uint64(16)
 
 
-def swap_cells_naive(
-    batch: Floats, inputs: Floats, rows: NDArray[np.int64], threshold: int, words: Words
-) -> Floats:  # fmt: skip
+def swap_cells_naive(batch: Floats, inputs: Floats, rows: NDArray[np.int64], threshold: int, words: Words) -> Floats:
     """Cells whose byte of `words` (n_rows · `words_per_row`(n_inputs, 8),) is below `threshold`, replaced as below."""
     height, n_inputs = batch.shape
     swapped = batch.copy()
