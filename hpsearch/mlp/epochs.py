@@ -13,7 +13,7 @@ from hpsearch.mlp.activations import activate
 from hpsearch.mlp.augmentation import Strengths
 from hpsearch.mlp.averages import ring_slot, swa_epochs, swa_step
 from hpsearch.mlp.batch_norm import column_statistics, fuse, standardise
-from hpsearch.mlp.kernels import READ_INDEX, READ_NUMBERS, Numbers, NumberRows, ReadIndex, ReadNumbers, ReadRows, compiled, record
+from hpsearch.mlp.kernels import READ_INDEX, READ_NUMBERS, Numbers, NumberRows, ReadIndex, ReadNumbers, ReadRows, borrowed, compiled, record
 from hpsearch.mlp.layers import gather_rows
 from hpsearch.mlp.losses import loss_and_gradient
 from hpsearch.mlp.predict import CHUNK_HEIGHT, forward
@@ -196,6 +196,9 @@ def train_steps(
     Returns the epoch after which training ended, because a loss exceeded the worst allowed, a weight was not finite or
     patience ran out, else −1. Compiled without fast-math flags: the comparisons must see NaN.
     """
+    layout, data, orders, state, scratch, look = (
+        borrowed(layout), borrowed(data), borrowed(orders), borrowed(state), borrowed(scratch), borrowed(look)
+    )  # fmt: skip
     n_rows = orders.shape[1]
     for step in range(first_step, last_step):
         epoch, within = step // n_steps, step % n_steps

@@ -13,8 +13,11 @@ from functools import cache
 from typing import Annotated, Any, ParamSpec, TypeVar, get_type_hints
 
 import numba
+import numba.extending
 import numpy as np
 import scipy.linalg.cython_blas  # noqa: F401  numba's np.dot calls this BLAS; it must be loaded to be limited
+from llvmlite.ir import Constant
+from numba.np.arrayobj import make_array
 from numpy.typing import NDArray
 from threadpoolctl import OpenBLASController, ThreadpoolController
 
@@ -61,6 +64,32 @@ def read_only(array: NDArray[S]) -> NDArray[S]:
     view = array.view()
     view.setflags(write=False)
     return view
+
+
+@numba.extending.intrinsic  # type: ignore[untyped-decorator]
+def borrowed(context: Any, kind: Any) -> Any:
+    """The same array, or record of arrays, without its owner: nobody counts references to it or to its views.
+
+    Counting them, twice or more for each view, took a quarter of the step of a small network. Whoever calls the kernel
+    that borrows must hold the arrays until it returns.
+    """
+
+    def disowned(context: Any, builder: Any, kind: Any, value: Any) -> Any:
+        array = make_array(kind)(context, builder, value)
+        array.meminfo, array.parent = (Constant(field.type, None) for field in (array.meminfo, array.parent))
+        return array._getvalue()
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        (kind,), (value,) = signature.args, values
+        if isinstance(kind, numba.types.Array):
+            return disowned(context, builder, kind, value)
+        for position, field in enumerate(kind):
+            if isinstance(field, numba.types.Array):
+                array = disowned(context, builder, field, builder.extract_value(value, position))
+                value = builder.insert_value(value, array, position)
+        return value
+
+    return kind(kind), generate
 
 
 def compiled(signature: str, flags: Collection[str] = FLAGS) -> Callable[[Callable[P, R]], Callable[P, R]]:
