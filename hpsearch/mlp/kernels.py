@@ -54,7 +54,9 @@ _NAMES: dict[str, Any] = dict(vars(numba.types))
 def record(kind: K) -> K:
     """Let signatures name this NamedTuple, whose fields have the types above: a kernel takes it as one argument."""
     hints = get_type_hints(kind, include_extras=True)
-    written = [hint.__metadata__[0] if hasattr(hint, "__metadata__") else f"{hint.__name__}64" for hint in hints.values()]
+    written = [
+        hint.__metadata__[0] if hasattr(hint, "__metadata__") else f"{hint.__name__}64" for hint in hints.values()
+    ]
     _NAMES[kind.__name__] = numba.types.NamedTuple(tuple(eval(text, {}, _NAMES) for text in written), kind)
     return kind
 
@@ -112,6 +114,13 @@ def compiled(signature: str, flags: Collection[str] = FLAGS) -> Callable[[Callab
             numba.config.CACHE_DIR = users_folder
 
     return decorate
+
+
+@compiled(f"void({READ_NUMBERS}, float32[::1])")
+def copy_numbers(source: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    """out[:] = source, which numba compiles ten times as slowly, for it asks whether the two overlap."""
+    for i in range(source.size):
+        out[i] = source[i]
 
 
 class _BlasThreads:
