@@ -28,7 +28,7 @@ from hpsearch.mlp.images import (
     move,
     move_naive,
 )
-from hpsearch.mlp.kernels import READ_INDEX, READ_NUMBERS, READ_ROWS, ReadNumbers, compiled, record
+from hpsearch.mlp.kernels import READ_INDEX, READ_NUMBERS, READ_ROWS, ReadNumbers, compiled, copy_numbers, record
 from hpsearch.mlp.layers import dropout_threshold
 from hpsearch.mlp.noise import (
     MASK,
@@ -283,8 +283,8 @@ def mix_rows(batch: Array, targets: Array, row_weights: Array, shares: Array, ke
     n_cycles = math.gcd(step, height)
     first_row, first_target = spare[:n_inputs], spare[n_inputs : n_inputs + targets.shape[1]]
     for first in range(n_cycles):
-        first_row[:] = batch[first]
-        first_target[:] = targets[first]
+        copy_numbers(batch[first], first_row)
+        copy_numbers(targets[first], first_target)
         first_weight = row_weights[first]
         i = first
         for _ in range(height // n_cycles):

@@ -8,7 +8,7 @@ the `words` of the naive twins. Zero is the mean of standardised inputs, and wha
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.mlp.kernels import compiled
+from hpsearch.mlp.kernels import compiled, copy_numbers
 from hpsearch.mlp.noise import noise_word, signed_unit, signed_unit_naive, whole_below, whole_below_naive
 
 Array = NDArray[np.float32]
@@ -61,7 +61,7 @@ def move(batch: Array, image_shape: Shape, distance: int, reflects: bool, key: n
         word = noise_word(key, i)
         down = whole_below(word, span) - distance
         right = whole_below(word << np.uint64(32), span) - distance
-        image[:] = batch[i]
+        copy_numbers(batch[i], image)
         first, last = max(0, right), width + min(0, right)
         for y in range(height):
             line = batch[i, y * width * channels : (y + 1) * width * channels]

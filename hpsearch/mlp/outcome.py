@@ -26,7 +26,9 @@ def stopped(epoch: int) -> Outcome:
 def ran_out_of_patience(epoch: int, n_worse: int) -> Outcome:
     """Early stopping: the loss that was watched did not fall for as many epochs as the recipe has patience for."""
     return Outcome(
-        "finished", epoch, f"Ended early after {epoch} epochs, {n_worse} of them without a better loss; the best weights are kept."
+        "finished",
+        epoch,
+        f"Ended early after {epoch} epochs, {n_worse} of them without a better loss; the best weights are kept.",
     )
 
 

@@ -140,7 +140,9 @@ class Fit:
         if len(set(self.epochs.tolist())) > 1:
             raise ValueError(f"models must have trained equally long, but got epochs={self.epochs.tolist()}")
         taken, size = int(self.epochs[0]) // self.recipes[0].checkpoint_every, self.ring.shape[1]
-        return [self._ready(self.ring[:, number % size]) for number in range(max(0, taken - size), taken)] if size else []
+        return (
+            [self._ready(self.ring[:, number % size]) for number in range(max(0, taken - size), taken)] if size else []
+        )
 
     def _ready(self, weights: Array) -> Stack:
         stack = fused(replace(self.stack, weights=weights))
@@ -309,7 +311,11 @@ def _scratch(fit: Fit, height: int) -> Scratch:
     starts = np.cumsum((0, *widths))
     connects = any(recipe.drop_connect > 0 for recipe in recipes)
     bytes_per_unit = 2 if architecture.activation == "rrelu" else 1
-    shared = max(height, *(n_in * n_columns for n_in, n_columns in zip(sizes, columns, strict=False))) if connects else height
+    shared = (
+        max(height, *(n_in * n_columns for n_in, n_columns in zip(sizes, columns, strict=False)))
+        if connects
+        else height
+    )
     noise_bytes = (height * sizes[0], *(bytes_per_unit * height * size for size in sizes[1:-1]), shared)
     word_starts = np.cumsum((0, *(-(-n_bytes // 8) for n_bytes in noise_bytes)))
     empty = functools.partial(np.empty, dtype=np.float32)
