@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpsearch.mlp.averages import ema_step, ring_slot, swa_epochs, swa_step, swa_step_naive
+from hpsearch.mlp.averages import ema_step, move_average, ring_slot, swa_epochs, swa_step, swa_step_naive
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -20,6 +20,15 @@ def test_the_moving_average_warms_up_to_its_decay():
     assert (np.diff(steps) <= 0).all()
     assert steps[1] == pytest.approx(2 ** (-2 / 3))
     assert steps[-1] == pytest.approx(0.01)
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 200), SEEDS, st.floats(0, 1))
+def test_the_moving_average_moves_by_its_step(n, seed, step):
+    average, weights = normals(seed, n), normals(seed + 1, n)
+    expected = average + np.float32(step) * (weights - average)
+    move_average(average, weights, step)
+    np.testing.assert_allclose(average, expected, rtol=1e-5, atol=1e-6)
 
 
 @settings(max_examples=50)
