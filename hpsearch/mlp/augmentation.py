@@ -237,7 +237,8 @@ def swap_cells(batch: Array, inputs: Array, rows: NDArray[np.int64], threshold: 
             for b in range(min(8, n_inputs - block)):
                 if (word >> np.uint64(8 * b)) & np.uint64(0xFF) < limit:
                     draw = mix(word + np.uint64(b + 1))
-                    partner = (i + 1 + whole_below(draw, height - 1)) % height
+                    partner = i + 1 + whole_below(draw, height - 1)
+                    partner -= height if partner >= height else 0
                     batch[i, block + b] = inputs[rows[partner], block + b]
 
 
