@@ -12,10 +12,15 @@ class Outcome:
     epoch: int
     sentence: str
 
+    @property
+    def failed(self) -> bool:
+        """Is there no model to go on with, or to predict with?"""
+        return self.name in ("diverged", "unscored")
+
 
 def finished(epoch: int) -> Outcome:
     """The model was trained as long as was planned."""
-    return Outcome("finished", epoch, f"Trained for all {epoch} epochs planned.")
+    return Outcome("finished", epoch, f"Trained to the end, for {epoch} epochs.")
 
 
 def stopped(epoch: int) -> Outcome:
