@@ -135,11 +135,15 @@ class Fit:
         """The ring of checkpoints as networks for prediction, oldest first; fewer if there were not so many yet.
 
         Raises:
-            ValueError: for models of different age, whose rings are turned differently.
+            ValueError: for models of different age or pace, whose rings are turned differently.
         """
-        if len(set(self.epochs.tolist())) > 1:
-            raise ValueError(f"models must have trained equally long, but got epochs={self.epochs.tolist()}")
-        taken, size = int(self.epochs[0]) // self.recipes[0].checkpoint_every, self.ring.shape[1]
+        paces = [recipe.checkpoint_every for recipe in self.recipes]
+        if len(set(zip(self.epochs.tolist(), paces, strict=True))) > 1:
+            raise ValueError(
+                "models must have trained equally long and kept checkpoints equally often, but got "
+                f"epochs={self.epochs.tolist()} and checkpoint_every={paces}"
+            )
+        taken, size = int(self.epochs[0]) // paces[0], self.ring.shape[1]
         return [self._ready(self.ring[:, number % size]) for number in range(max(0, taken - size), taken)] if size else []
 
     def _ready(self, weights: Array) -> Stack:
@@ -371,7 +375,7 @@ def settings_of(recipe: Recipe, seed: np.uint64, horizon: int) -> Settings:
         threshold=dropout_threshold(recipe.dropout),
         connection_threshold=dropout_threshold(recipe.drop_connect),
         depth_threshold=dropout_threshold(recipe.stochastic_depth),
-        update=UPDATES[recipe.update].code,
+        update=-1 if recipe.update == LBFGS else UPDATES[recipe.update].code,
         a=a,
         b=b,
         epsilon=recipe.epsilon,
@@ -397,7 +401,7 @@ def _advance_model(fit: Fit, bench: _Bench, epochs: int, horizon: int, should_st
     if fit.outcomes[0] is not None:
         return fit
     history = [fit.history[0, : fit.epochs[0]]]
-    for block in _blocks(int(fit.epochs[0]), epochs, len(bench.examples.train)):
+    for block in _blocks(fit, epochs, len(bench.examples.train)):
         looked = np.full((len(block), len(HISTORY_FIELDS)), np.nan)
         last_epoch = _train_block(fit, bench, block, horizon, looked, should_stop)
         if last_epoch is None:
@@ -464,10 +468,13 @@ def epoch_order(examples: Examples, epoch: int) -> NDArray[np.int64]:
     return generator.permutation(examples.train)
 
 
-def _blocks(first: int, last: int, n_rows: int) -> Iterator[range]:
-    """The epochs from `first` to `last` in blocks whose minibatch orders fit into `ORDER_BYTES`."""
-    length = max(1, ORDER_BYTES // (8 * n_rows))
-    for start in range(first, last, length):
+def _blocks(fit: Fit, last: int, n_rows: int) -> Iterator[range]:
+    """The epochs from those of the one model of `fit` to `last` in blocks whose minibatch orders fit into `ORDER_BYTES`.
+
+    L-BFGS has no orders, and would lose its memory between blocks: its epochs are one.
+    """
+    length = max(1, last if fit.recipes[0].update == LBFGS else ORDER_BYTES // (8 * n_rows))
+    for start in range(int(fit.epochs[0]), last, length):
         yield range(start, min(start + length, last))
 
 
