@@ -6,6 +6,7 @@ GIL, so that models train in threads, and names the fast-math flags it wants: th
 assume that there are no NaNs, and divergence could not be seen.
 """
 
+import math
 import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -68,7 +69,18 @@ def read_only(array: NDArray[S]) -> NDArray[S]:
     return view
 
 
-@numba.extending.intrinsic  # type: ignore[untyped-decorator]
+def aligned(*shape: int) -> NDArray[np.float32]:
+    """A float32 array of zeros whose rows begin at multiples of 64 bytes, if their length is one of 16.
+
+    Vector registers and cache lines are as wide: an update of weights that lie across them takes a sixth longer.
+    """
+    size = math.prod(shape)
+    raw = np.zeros(size + 15, dtype=np.float32)
+    start = -raw.ctypes.data % 64 // raw.itemsize
+    return raw[start : start + size].reshape(shape)
+
+
+@numba.extending.intrinsic
 def borrowed(context: Any, kind: Any) -> Any:
     """The same array, or record of arrays, without its owner: nobody counts references to it or to its views.
 
