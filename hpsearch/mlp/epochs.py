@@ -22,6 +22,7 @@ from hpsearch.mlp.kernels import (
     ReadRows,
     borrowed,
     compiled,
+    inlined,
     copy_numbers,
     record,
 )
@@ -137,7 +138,7 @@ def estimate_statistics(layout: Layout, data: Data, weights: Array, look: Look) 
         values = outputs
 
 
-@compiled("void(float64, float64[::1], float32[::1], float32[::1])")
+@inlined
 def watch_best(loss: float, watch: NDArray[np.float64], weights: Array, best: Array) -> None:
     """Keep the weights of the lowest loss so far in `best`, and count the epochs since in `watch`."""
     watch[1] += 1
@@ -156,7 +157,7 @@ def has_diverged(history: NDArray[np.float64], worst_loss: float, holds_out: boo
     return not (sound and (history[1] <= worst_loss or not holds_out))
 
 
-@compiled("boolean(Settings, State)")
+@inlined
 def has_no_patience(settings: Settings, state: State) -> bool:
     """Has the watched loss not fallen for too long?"""
     return settings.patience > 0 and state.watch[1] >= settings.patience

@@ -128,6 +128,12 @@ def compiled(signature: str, flags: Collection[str] = FLAGS) -> Callable[[Callab
     return decorate
 
 
+def inlined(function: Callable[P, R]) -> Callable[P, R]:
+    """A part of the kernels that call it, not compiled by itself."""
+    part: Callable[P, R] = numba.njit(inline="always", error_model="numpy", fastmath=set(FLAGS))(function)
+    return part
+
+
 @compiled(f"void({READ_NUMBERS}, float32[::1])")
 def copy_numbers(source: NDArray[np.float32], out: NDArray[np.float32]) -> None:
     """out[:] = source, which numba compiles ten times as slowly, for it asks whether the two overlap."""

@@ -13,7 +13,7 @@ from hpsearch.mlp.augmentation import Augmentation
 from hpsearch.mlp.epochs import Look, end_epoch, has_diverged, has_no_patience
 from hpsearch.mlp.penalties import penalty_naive
 from hpsearch.mlp.stack import Layout
-from hpsearch.mlp.steps import Data, Scratch, Settings, State, backward_pass, forward_pass, gather
+from hpsearch.mlp.steps import Data, Scratch, Settings, State, train_step
 
 
 class _Interrupted(Exception):
@@ -32,16 +32,15 @@ def train_lbfgs(
     Returns the position of the epoch that was the model's last, −1 if none was, None if it was told to stop.
     """
     n_learned, n_matrix, height = layout.n_learned, layout.n_matrix, len(rows)
-    gather(layout, settings, Augmentation().strengths(int(layout.units[0])), data, rows, scratch, 0)
-    weight_of_rows = float(scratch.row_weights[:height].sum(dtype=np.float64))
+    nothing = Augmentation().strengths(int(layout.units[0]))
+    weight_of_rows = float(data.row_weights[rows].sum(dtype=np.float64))
     done, last_epoch = 0, -1
 
     def objective(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         if should_stop():
             raise _Interrupted
         state.weights[:n_learned] = weights
-        total = forward_pass(layout, settings, state, scratch, height, 0)
-        backward_pass(layout, settings, state, scratch, height, 0)
+        total = train_step(layout, settings, nothing, data, rows, state, scratch, 0.0, 0.0, 0)
         gradient = state.gradient[:n_learned].astype(np.float64)
         gradient[:n_matrix] += settings.l2 * weights[:n_matrix]
         return total / height + penalty_naive(weights[:n_matrix], 0.0, settings.l2), gradient

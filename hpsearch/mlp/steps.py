@@ -24,6 +24,7 @@ from hpsearch.mlp.kernels import (
     Seed,
     Words,
     compiled,
+    inlined,
     record,
 )
 from hpsearch.mlp.layers import (
@@ -42,6 +43,10 @@ from hpsearch.mlp.stack import Layout
 from hpsearch.mlp.updates import update_weights
 
 Array = NDArray[np.float32]
+
+
+NO_UPDATE = -1
+"""The code of no update rule."""
 
 
 @record
@@ -134,13 +139,13 @@ class Scratch(NamedTuple):
     words: Words
 
 
-@compiled("float32(int64)")
+@inlined
 def kept_scale(threshold: int) -> np.float32:
     """What makes up for the share that is dropped."""
     return np.float32(DROPOUT_STEPS) / np.float32(DROPOUT_STEPS - threshold)
 
 
-@compiled("uint8[::1](Scratch, uint64, int64, int64, int64, int64)")
+@inlined
 def noise_of(
     scratch: Scratch, seed: np.uint64, n_updates: int, stream: int, region: int, n_bytes: int
 ) -> NDArray[np.uint8]:
@@ -151,7 +156,7 @@ def noise_of(
     return words.view(np.uint8)
 
 
-@compiled(f"void(Layout, Settings, Strengths, Data, {READ_INDEX}, Scratch, int64)")
+@inlined
 def gather(
     layout: Layout, settings: Settings, strengths: Strengths, data: Data, rows: NDArray[np.int64], scratch: Scratch,
     n_updates: int,
@@ -175,7 +180,7 @@ def gather(
         drop(flat, noise, settings.input_threshold, flat)
 
 
-@compiled("void(Layout, Settings, State, Scratch, int64, float32[:, ::1], int64)")
+@inlined
 def activate_layer(
     layout: Layout, settings: Settings, state: State, scratch: Scratch, layer: int, products: Array, n_updates: int
 ) -> None:
@@ -203,7 +208,7 @@ def activate_layer(
     )  # fmt: skip
 
 
-@compiled("float64(Layout, Settings, State, Scratch, int64, int64)")
+@inlined
 def forward_pass(
     layout: Layout, settings: Settings, state: State, scratch: Scratch, height: int, n_updates: int
 ) -> float:
@@ -243,7 +248,7 @@ def forward_pass(
     return 0.0
 
 
-@compiled("void(Layout, Settings, State, Scratch, int64, float32[:, ::1])")
+@inlined
 def activate_layer_backward(
     layout: Layout, settings: Settings, state: State, scratch: Scratch, layer: int, deltas: Array
 ) -> None:
@@ -273,7 +278,7 @@ def activate_layer_backward(
         )  # fmt: skip
 
 
-@compiled("void(Layout, Settings, State, Scratch, int64, int64)")
+@inlined
 def backward_pass(
     layout: Layout, settings: Settings, state: State, scratch: Scratch, height: int, n_updates: int
 ) -> None:
@@ -324,7 +329,7 @@ def backward_pass(
             above = below
 
 
-@compiled("void(Layout, Settings, State, Scratch, float64, float64, int64)")
+@inlined
 def update_pass(
     layout: Layout, settings: Settings, state: State, scratch: Scratch, rate: float, ema_step: float, n_updates: int
 ) -> None:
@@ -358,9 +363,13 @@ def train_step(
     layout: Layout, settings: Settings, strengths: Strengths, data: Data, rows: NDArray[np.int64], state: State,
     scratch: Scratch, rate: float, ema_step: float, n_updates: int,
 ) -> float:  # fmt: skip
-    """One minibatch, the `rows` of the data, after `n_updates` updates; returns the sum of its weighted losses."""
+    """One minibatch, the `rows` of the data, after `n_updates` updates; returns the sum of its weighted losses.
+
+    Without an update rule (`NO_UPDATE`) it leaves the gradient in the state, and the weights alone.
+    """
     gather(layout, settings, strengths, data, rows, scratch, n_updates)
     total = forward_pass(layout, settings, state, scratch, rows.size, n_updates)
     backward_pass(layout, settings, state, scratch, rows.size, n_updates)
-    update_pass(layout, settings, state, scratch, rate, ema_step, n_updates + 1)
+    if settings.update != NO_UPDATE:
+        update_pass(layout, settings, state, scratch, rate, ema_step, n_updates + 1)
     return total

@@ -28,7 +28,7 @@ from hpsearch.mlp.penalties import prune
 from hpsearch.mlp.predict import CHUNK_HEIGHT, check_inputs, check_rows, fused, padded, scratch_size
 from hpsearch.mlp.recipe import LBFGS, Recipe
 from hpsearch.mlp.stack import Architecture, Stack, training_operations
-from hpsearch.mlp.steps import Data, Scratch, Settings, State
+from hpsearch.mlp.steps import NO_UPDATE, Data, Scratch, Settings, State
 from hpsearch.mlp.updates import UPDATES
 
 Array = NDArray[np.float32]
@@ -412,7 +412,7 @@ def settings_of(recipe: Recipe, seed: np.uint64, horizon: int) -> Settings:
         threshold=dropout_threshold(recipe.dropout),
         connection_threshold=dropout_threshold(recipe.drop_connect),
         depth_threshold=dropout_threshold(recipe.stochastic_depth),
-        update=-1 if recipe.update == LBFGS else UPDATES[recipe.update].code,
+        update=NO_UPDATE if recipe.update == LBFGS else UPDATES[recipe.update].code,
         a=a,
         b=b,
         epsilon=recipe.epsilon,
