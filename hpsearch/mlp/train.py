@@ -418,7 +418,8 @@ def _advance_model(fit: Fit, bench: _Bench, epochs: int, horizon: int, should_st
 def _outcome(fit: Fit, bench: _Bench, epoch: int, looked: NDArray[np.float64]) -> Outcome:
     """Why the one model of `fit` ended in this epoch."""
     if has_diverged(looked, bench.look.worst_loss, len(bench.examples.valid) > 0):
-        return diverged(epoch, float(looked[0]), fit.recipes[0].learning_rate_init)
+        recipe = fit.recipes[0]
+        return diverged(epoch, float(looked[0]), None if recipe.update == LBFGS else recipe.learning_rate_init)
     return ran_out_of_patience(epoch, int(fit.watch[0, 1]))
 
 

@@ -138,6 +138,7 @@ def test_weights_that_lead_nowhere_are_a_divergence(bad):
     weights[0, 0] = bad
     after = train.advance(replace(fit, stack=replace(fit.stack, weights=weights)), examples, 9, 9)
     assert after.outcomes[0].name == "diverged" and after.epochs[0] == len(after.history[0]) <= 9
+    assert "try a larger alpha" in after.outcomes[0].sentence
 
 
 def test_targets_beyond_the_squares_of_float32_are_a_divergence():

@@ -21,7 +21,7 @@ from hpsearch.mlp.updates import UPDATES
 from tests.problems import PROBLEMS, UPPER, UPPER_NORMAL
 
 RATES = {
-    "sgd": 0.1, "momentum": 0.03, "nesterov": 0.03, "adagrad": 0.05, "adadelta": 1.0, "rmsprop": 3e-3, "adam": 1e-2,
+    "sgd": 0.1, "momentum": 0.03, "nesterov": 0.03, "adagrad": 0.05, "adadelta": 10.0, "rmsprop": 3e-3, "adam": 1e-2,
     "adamw": 1e-2, "nadam": 1e-2, "amsgrad": 1e-2, "ftrl": 0.2, LBFGS: 1e-3,
 }  # fmt: skip
 """A learning rate for each update rule that suits the problems."""
@@ -126,6 +126,7 @@ def cases() -> Iterator[tuple[str, dict[str, object]]]:
     yield "batch norm", {"batch_norm": True}
     yield "batch norm keeping", {"batch_norm": True} | KEPT
     yield "linear", {"hidden_layer_sizes": ()}
+    yield "all rows at once", {"batch_size": 100}
     yield "everything", SHALLOW_REGULARISERS | IMAGES | KEPT | DEPTH | PLATEAU | {"batch_norm": True, "warm_up": 0.2}
     pieces = {"activation": "maxout", "pieces": 3, "update": "amsgrad", "batch_norm": True}
     yield "everything with maxout", SHALLOW_REGULARISERS | KEPT | DEPTH | pieces
@@ -274,7 +275,7 @@ def test_every_problem_is_learned_with_every_update_rule(name, update):
     train_loss, valid_loss, update_ratio = np.moveaxis(fit.history, 2, 0)
     assert (train_loss[:, -1] < train_loss[:, 0]).all()
     assert (valid_loss[:, -1] < problem.reachable).all()
-    assert (update_ratio < 1).all() and (update_ratio[:, :-1] > 0).all()
+    assert (update_ratio < 1).all() and (update_ratio[:, 0] > 0).all()
 
 
 def test_every_loss_has_a_problem_and_every_rule_a_rate():
