@@ -40,7 +40,11 @@ def columns(seed: int, *shape: int) -> np.ndarray:
 @settings(max_examples=50)
 @given(SHAPES, SEEDS, st.sampled_from([MOMENTUM, 0.5, 0.0]))
 def test_normalise_equals_its_naive_twin(shape, seed, momentum):
-    layer, gain, mean, variance = columns(seed, *shape), normals(seed + 3, shape[1]), *np.abs(normals(seed + 4, 2, shape[1]))
+    layer, gain, mean, variance = (
+        columns(seed, *shape),
+        normals(seed + 3, shape[1]),
+        *np.abs(normals(seed + 4, 2, shape[1])),
+    )
     wanted, wanted_normed, wanted_inverse, rows_mean, rows_variance = normalise_naive(layer.astype(np.float64), gain)
     unbiased = rows_variance * shape[0] / max(shape[0] - 1, 1)
     # running ← running + momentum · (that of the rows − running), as in PyTorch, whose variance has n − 1 below

@@ -56,7 +56,11 @@ def test_maxout_has_as_many_pieces_as_it_is_told(pieces, inputs):
 
 
 @settings(max_examples=40)
-@given(n_rows=st.integers(1, 3 * CHUNK_HEIGHT), seed=st.integers(0, 2**32 - 1), activation=st.sampled_from(list(ACTIVATIONS)))
+@given(
+    n_rows=st.integers(1, 3 * CHUNK_HEIGHT),
+    seed=st.integers(0, 2**32 - 1),
+    activation=st.sampled_from(list(ACTIVATIONS)),
+)
 def test_any_number_of_rows_equals_the_naive_twin(n_rows, seed, activation):
     stack = networks(Architecture((5, 8, 8, 3), activation, batch_norm=True, residual=True), seed=seed)
     generator = np.random.default_rng(seed)
