@@ -470,9 +470,9 @@ def epoch_order(examples: Examples, epoch: int) -> NDArray[np.int64]:
 
 
 def _blocks(fit: Fit, last: int, n_rows: int) -> Iterator[range]:
-    """The epochs from those of the one model of `fit` to `last` in blocks whose minibatch orders fit into `ORDER_BYTES`.
+    """The epochs up to `last` of the one model of `fit`, in blocks whose minibatch orders fit into `ORDER_BYTES`.
 
-    L-BFGS has no orders, and would lose its memory between blocks: its epochs are one.
+    L-BFGS has no orders, and would lose its memory between blocks: it has one.
     """
     length = max(1, last if fit.recipes[0].update == LBFGS else ORDER_BYTES // (8 * n_rows))
     for start in range(int(fit.epochs[0]), last, length):

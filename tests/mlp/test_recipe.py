@@ -311,13 +311,13 @@ def test_models_of_one_stack_share_layers_and_what_is_kept(name):
 
 def test_models_of_one_stack_may_differ_in_all_else():
     other = Recipe(
-        negative_slope=0.3, initialiser="orthogonal", initial_bias=0.1, dropout=0.1, input_dropout=0.1, drop_connect=0.1,
-        stochastic_depth=0.1, label_smoothing=0.1, huber_delta=2.0, quantile=0.3, learning_rate_init=0.1, momentum=0.1,
-        rho=0.1, beta_1=0.1, beta_2=0.1, ftrl_beta=0.1, epsilon=0.1, weight_decay=0.1, alpha=0.1, l1_ratio=0.1,
-        max_norm=0.1, clip_value=0.1, clip_norm=0.1, schedule="cosine", warm_up=0.1, milestones=(0.1,), drop=0.2,
-        drop_every=0.1, decay_rate=0.1, decay_power=0.1, cycles=2, plateau_patience=1, ema_decay=0.1, checkpoint_every=2,
-        prune=0.1, noise=0.1, swap_noise=0.1, mixup=0.1, image_shape=(9, 9), shift=1, flip=True, crop_pad=1, cutout=1,
-        brightness=0.1, contrast=0.1,
+        negative_slope=0.3, initialiser="orthogonal", initial_bias=0.1, dropout=0.1, input_dropout=0.1,
+        drop_connect=0.1, stochastic_depth=0.1, label_smoothing=0.1, huber_delta=2.0, quantile=0.3,
+        learning_rate_init=0.1, momentum=0.1, rho=0.1, beta_1=0.1, beta_2=0.1, ftrl_beta=0.1, epsilon=0.1,
+        weight_decay=0.1, alpha=0.1, l1_ratio=0.1, max_norm=0.1, clip_value=0.1, clip_norm=0.1, schedule="cosine",
+        warm_up=0.1, milestones=(0.1,), drop=0.2, drop_every=0.1, decay_rate=0.1, decay_power=0.1, cycles=2,
+        plateau_patience=1, ema_decay=0.1, checkpoint_every=2, prune=0.1, noise=0.1, swap_noise=0.1, mixup=0.1,
+        image_shape=(9, 9), shift=1, flip=True, crop_pad=1, cutout=1, brightness=0.1, contrast=0.1,
     )  # fmt: skip
     assert other.stack_key == Recipe().stack_key
     same = {name for name, value in asdict(other).items() if value == DEFAULTS[name]}
