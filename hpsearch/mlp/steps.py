@@ -159,9 +159,7 @@ def gather(
         smooth_targets(targets, settings.label_smoothing)
     if settings.augments == 1:
         row_weights = scratch.row_weights[:height]
-        augment(
-            inputs, targets, row_weights, data.inputs, rows, strengths, settings.seed, n_updates, scratch.spare
-        )
+        augment(inputs, targets, row_weights, data.inputs, rows, strengths, settings.seed, n_updates, scratch.spare)
     if settings.input_threshold > 0:
         flat = scratch.values[: height * n_inputs]
         noise = noise_of(scratch, settings.seed, n_updates, INPUTS, 0, flat.size)
@@ -292,7 +290,9 @@ def backward_pass(
                 noise = scratch.words[:0].view(np.uint8)
                 if settings.depth_threshold > 0:
                     noise = noise_of(scratch, seed, n_updates, DEPTH + layer, n_layers, height)
-                drop_rows(above[: height * n_out].reshape((height, n_out)), noise, settings.depth_threshold, branch_deltas)
+                drop_rows(
+                    above[: height * n_out].reshape((height, n_out)), noise, settings.depth_threshold, branch_deltas
+                )
             deltas = wide[: height * n_columns].reshape((height, n_columns))
             activate_layer_backward(layout, settings, state, scratch, layer, deltas)
         here = scratch.height * scratch.starts[layer]
