@@ -12,6 +12,8 @@ from hpsearch.mlp.layers import (
     drop_rows_naive,
     dropout_threshold,
     gather_rows,
+    product,
+    transposed_product,
 )
 
 SHAPES = st.tuples(st.integers(1, 40), st.integers(1, 70))
@@ -61,6 +63,23 @@ def test_dropping_rows_equals_its_naive_twin(shape, seed, threshold):
     np.testing.assert_allclose(out, drop_rows_naive(values, bytes_, threshold), rtol=1e-6)
     drop_rows(values, bytes_[:0], 0, out)
     np.testing.assert_array_equal(out, values)
+
+
+@settings(max_examples=50)
+@given(st.integers(1, 40), st.integers(1, 30), st.integers(1, 16), SEEDS)
+def test_products_equal_numpys(n_rows, n_in, n_columns, seed):
+    """Thin ones are not a BLAS's: those of up to 4 columns, or 12 where the factor is transposed."""
+    values, matrix, deltas = (
+        normals(seed, n_rows, n_in),
+        normals(seed + 1, n_in, n_columns),
+        normals(seed, n_rows, n_columns),
+    )
+    out, gradient = np.empty((n_rows, n_columns), np.float32), np.empty((n_in, n_columns), np.float32)
+    spare = np.full(n_in * n_columns, np.nan, np.float32)
+    product(values, matrix, out, spare)
+    np.testing.assert_allclose(out, values.astype(np.float64) @ matrix, rtol=1e-4, atol=1e-4)
+    transposed_product(values, deltas, gradient, spare)
+    np.testing.assert_allclose(gradient, values.T.astype(np.float64) @ deltas, rtol=1e-4, atol=1e-4)
 
 
 def test_what_is_kept_makes_up_for_what_is_dropped():
