@@ -62,12 +62,16 @@ def train_lbfgs(
 
     look.previous[:] = state.weights
     begun = state.weights[:n_learned].astype(np.float64)
-    options = {"maxiter": len(history), "maxfun": 50 * len(history)}
     try:
-        result = minimize(objective, begun, jac=True, method="L-BFGS-B", callback=end_iteration, options=options)
-        # checkpoints, the tail average and patience go by epochs, also by those that change nothing
-        while last_epoch < 0 and done < len(history):
-            end_iteration(result)
+        # a step of float64 may lie beyond float32: divergence is seen where the epoch ends
+        with np.errstate(over="ignore", invalid="ignore"):
+            result = minimize(
+                objective, begun, jac=True, method="L-BFGS-B", callback=end_iteration,
+                options={"maxiter": len(history), "maxfun": 50 * len(history)},
+            )  # fmt: skip
+            # checkpoints, the tail average and patience go by epochs, also by those that change nothing
+            while last_epoch < 0 and done < len(history):
+                end_iteration(result)
     except StopIteration:
         pass
     except _Interrupted:

@@ -37,14 +37,14 @@ def ran_out_of_patience(epoch: int, n_worse: int) -> Outcome:
     )
 
 
-def diverged(epoch: int, train_loss: float, learning_rate: float) -> Outcome:
-    """The training loss became NaN or infinite, or exploded."""
-    return Outcome(
-        "diverged",
-        epoch,
-        f"Diverged in epoch {epoch} (training loss {train_loss:.3g}): learning_rate_init={learning_rate:.3g} is "
-        "likely too high; try a tenth of it.",
+def diverged(epoch: int, train_loss: float, learning_rate: float | None) -> Outcome:
+    """The training loss became NaN or infinite, or exploded; `learning_rate` is None for L-BFGS, which has none."""
+    advice = (
+        "weights that nothing holds back grew too large; try a larger alpha."
+        if learning_rate is None
+        else f"learning_rate_init={learning_rate:.3g} is likely too high; try a tenth of it."
     )
+    return Outcome("diverged", epoch, f"Diverged in epoch {epoch} (training loss {train_loss:.3g}): {advice}")
 
 
 def unscored(epoch: int, scoring: str) -> Outcome:

@@ -457,7 +457,8 @@ def _advance_model(fit: Fit, bench: _Bench, epochs: int, horizon: int, should_st
 def _outcome(fit: Fit, bench: _Bench, epoch: int, looked: NDArray[np.float64]) -> Outcome:
     """Why the one model of `fit` ended in this epoch."""
     if has_diverged(looked, bench.look.worst_loss, len(bench.examples.valid) > 0):
-        return diverged(epoch, float(looked[0]), fit.recipes[0].learning_rate_init)
+        recipe = fit.recipes[0]
+        return diverged(epoch, float(looked[0]), None if recipe.update == LBFGS else recipe.learning_rate_init)
     return ran_out_of_patience(epoch, int(bench.state.watch[1]))
 
 
@@ -508,9 +509,9 @@ def epoch_order(examples: Examples, epoch: int) -> NDArray[np.int64]:
 
 
 def _blocks(fit: Fit, last: int, n_rows: int) -> Iterator[range]:
-    """The epochs from those of the one model of `fit` to `last` in blocks whose minibatch orders fit into `ORDER_BYTES`.
+    """The epochs up to `last` of the one model of `fit`, in blocks whose minibatch orders fit into `ORDER_BYTES`.
 
-    L-BFGS has no orders, and would lose its memory between blocks: its epochs are one.
+    L-BFGS has no orders, and would lose its memory between blocks: it has one.
     """
     length = max(1, last if fit.recipes[0].update == LBFGS else ORDER_BYTES // (8 * n_rows))
     for start in range(int(fit.epochs[0]), last, length):

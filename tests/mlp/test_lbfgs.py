@@ -81,7 +81,9 @@ def test_once_it_has_converged_epochs_change_nothing():
     assert after.outcomes == (None,) and after.epochs[0] == 100
     moved = np.flatnonzero(after.history[0, :, 2])
     assert 2 < len(moved) < 40 and moved[-1] == len(moved) - 1
-    assert_array_equal(after.history[0, len(moved) :, :2], np.tile(after.history[0, len(moved) - 1, :2], (100 - len(moved), 1)))
+    assert_array_equal(
+        after.history[0, len(moved) :, :2], np.tile(after.history[0, len(moved) - 1, :2], (100 - len(moved), 1))
+    )
     # what is kept by epochs is kept all the same
     assert_allclose(after.swa[0, 0], after.stack.weights[0], rtol=1e-6)
     for checkpoint in after.checkpoints():
@@ -138,6 +140,7 @@ def test_weights_that_lead_nowhere_are_a_divergence(bad):
     weights[0, 0] = bad
     after = train.advance(replace(fit, stack=replace(fit.stack, weights=weights)), examples, 9, 9)
     assert after.outcomes[0].name == "diverged" and after.epochs[0] == len(after.history[0]) <= 9
+    assert "try a larger alpha" in after.outcomes[0].sentence
 
 
 def test_targets_beyond_the_squares_of_float32_are_a_divergence():

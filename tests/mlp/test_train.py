@@ -21,7 +21,7 @@ from hpsearch.mlp.updates import UPDATES
 from tests.problems import PROBLEMS, UPPER, UPPER_NORMAL
 
 RATES = {
-    "sgd": 0.1, "momentum": 0.03, "nesterov": 0.03, "adagrad": 0.05, "adadelta": 1.0, "rmsprop": 3e-3, "adam": 1e-2,
+    "sgd": 0.1, "momentum": 0.03, "nesterov": 0.03, "adagrad": 0.05, "adadelta": 10.0, "rmsprop": 3e-3, "adam": 1e-2,
     "adamw": 1e-2, "nadam": 1e-2, "amsgrad": 1e-2, "ftrl": 0.2, LBFGS: 1e-3,
 }  # fmt: skip
 """A learning rate for each update rule that suits the problems."""
@@ -111,7 +111,10 @@ def cases() -> Iterator[tuple[str, dict[str, object]]]:
     yield "plateau that drops", {"learning_rate_init": 0.1} | PLATEAU
     for activation in ACTIVATIONS:
         yield f"activation {activation}", {"activation": activation}
-        yield f"activation {activation} normalised", {"activation": activation, "batch_norm": True, "dropout": 0.2} | DEPTH
+        yield (
+            f"activation {activation} normalised",
+            {"activation": activation, "batch_norm": True, "dropout": 0.2} | DEPTH,
+        )
     for initialiser in INITIALISERS:
         yield f"initialiser {initialiser}", {"initialiser": initialiser}
     for loss in LOSSES:
@@ -126,6 +129,7 @@ def cases() -> Iterator[tuple[str, dict[str, object]]]:
     yield "batch norm", {"batch_norm": True}
     yield "batch norm keeping", {"batch_norm": True} | KEPT
     yield "linear", {"hidden_layer_sizes": ()}
+    yield "all rows at once", {"batch_size": 100}
     yield "everything", SHALLOW_REGULARISERS | IMAGES | KEPT | DEPTH | PLATEAU | {"batch_norm": True, "warm_up": 0.2}
     pieces = {"activation": "maxout", "pieces": 3, "update": "amsgrad", "batch_norm": True}
     yield "everything with maxout", SHALLOW_REGULARISERS | KEPT | DEPTH | pieces
@@ -274,7 +278,7 @@ def test_every_problem_is_learned_with_every_update_rule(name, update):
     train_loss, valid_loss, update_ratio = np.moveaxis(fit.history, 2, 0)
     assert (train_loss[:, -1] < train_loss[:, 0]).all()
     assert (valid_loss[:, -1] < problem.reachable).all()
-    assert (update_ratio < 1).all() and (update_ratio[:, :-1] > 0).all()
+    assert (update_ratio < 1).all() and (update_ratio[:, 0] > 0).all()
 
 
 def test_every_loss_has_a_problem_and_every_rule_a_rate():
@@ -287,7 +291,9 @@ def test_every_loss_has_a_problem_and_every_rule_a_rate():
 def test_every_activation_learns(activation, layers):
     problem = PROBLEMS["rings"]
     rate = 3e-2 if activation == "sigmoid" else 1e-2
-    choices = recipe(problem.loss, hidden_layer_sizes=(16, 16), activation=activation, learning_rate_init=rate, **layers)
+    choices = recipe(
+        problem.loss, hidden_layer_sizes=(16, 16), activation=activation, learning_rate_init=rate, **layers
+    )
     fit = train.advance(start([choices], problem.examples), problem.examples, 60, horizon=60)
     assert train.validation_loss(fit, problem.examples) < problem.reachable
 
@@ -527,9 +533,7 @@ def test_swa_is_the_mean_of_the_weights_after_the_last_epochs():
 
 @pytest.mark.parametrize("batch_norm", [False, True])
 def test_the_ring_holds_the_last_checkpoints(batch_norm):
-    choices = Recipe(
-        hidden_layer_sizes=(7,), batch_size=16, n_checkpoints=3, checkpoint_every=2, batch_norm=batch_norm
-    )
+    choices = Recipe(hidden_layer_sizes=(7,), batch_size=16, n_checkpoints=3, checkpoint_every=2, batch_norm=batch_norm)
     fits = by_epoch(train.start([choices] * 2, [1, 2], 6, 3), 9, 9)
     for last, epochs in [(1, []), (3, [2]), (7, [2, 4, 6]), (9, [4, 6, 8])]:
         checkpoints = fits[last - 1].checkpoints()
