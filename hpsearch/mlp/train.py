@@ -319,7 +319,7 @@ class _Bench:
             (state.ring, fit.ring),
         ):
             own = array[0].reshape(-1, n_weights)
-            yield place.reshape(len(own), -1)[:, :n_weights], own
+            yield place.reshape(-1, state.weights.size)[:, :n_weights], own
         yield state.watch, fit.watch[0]
 
 
