@@ -86,18 +86,21 @@ def check_steps(config: Mapping[str, Any], n_rows: int = N_ROWS, n_steps: int = 
     bench = train._Bench(fit, examples, n_rows)
     settings = train.settings_of(recipe, fit.seeds[0], 1)
     strengths = recipe.augmentation.strengths(N_INPUTS)
-    state, rows = bench.state(fit), train.epoch_order(examples, 0)
+    bench.load(fit)
+    state, rows = bench.state, train.epoch_order(examples, 0)
+    # rows of a bench are filled up beyond the last weight
+    learned = [array[..., : bench.layout.n_weights] for array in (state.weights, state.moments, state.average)]
     for n_updates in range(n_steps):
-        before = Stack(fit.stack.architecture, state.weights.copy()[np.newaxis])
-        arguments = settings, strengths, bench.data, rows
+        weights, moments, average = (array.copy() for array in learned)
         total, *expected = step_naive(
-            before, *arguments, state.moments.copy(), state.average.copy(), 0.02, 0.3, n_updates
-        )
+            Stack(fit.stack.architecture, weights[np.newaxis]), settings, strengths, bench.data, rows, moments, average,
+            0.02, 0.3, n_updates,
+        )  # fmt: skip
         found = train_step(
             bench.layout, settings, strengths, bench.data, rows, state, bench.scratch, 0.02, 0.3, n_updates
         )
         assert found == pytest.approx(total, rel=2e-5, abs=1e-5)
-        for array, twin in zip((state.weights, state.moments, state.average), expected, strict=True):
+        for array, twin in zip(learned, expected, strict=True):
             assert array.dtype == twin.dtype
             np.testing.assert_allclose(array, twin, rtol=2e-4, atol=2e-5)
 
