@@ -6,6 +6,8 @@ sample at the end of each epoch. Epochs are counted by how many are done.
 
 from typing import Any
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -53,20 +55,13 @@ def swa_step(average: Array, weights: Array, n_before: int) -> None:
         average[i] += share * (weights[i] - average[i])
 
 
-@compiled("int64(float64, int64, int64)", flags=())
-def swa_epochs(swa_start: float, horizon: int, epoch: int) -> int:
-    """How many of the first `epoch` epochs are in the tail average: those e = 1, 2, … with e / horizon ≥ swa_start.
+def swa_after(share: float, horizon: int) -> int:
+    """The epoch after which the tail average takes its samples: those of the last ⌈share · horizon⌉ epochs; −1 for none.
 
-    `swa_start` is a share of the horizon, in [0, 1]; 1 averages nothing. The e-th epoch is thus averaged if
-    swa_epochs(…, e) > swa_epochs(…, e − 1), and the latter is its `n_before`. Past the horizon averaging goes on.
+    `share` of the horizon is in [0, 1). Past the horizon averaging goes on.
     """
-    if swa_start >= 1:
-        return 0
-    first = max(1, int(np.ceil(swa_start * horizon)))
-    # the product may be rounded up past a whole number, as of 0.1 and 30
-    if first > 1 and (first - 1) / horizon >= swa_start:
-        first -= 1
-    return max(0, epoch - first + 1)
+    # a product that is rounded up past a whole number, as of 0.07 and 100, is that number
+    return horizon - math.ceil(share * horizon - 1e-9) if share > 0 else -1
 
 
 @compiled("int64(int64, int64, int64)")

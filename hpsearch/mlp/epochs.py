@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hpsearch.mlp.activations import activate
 from hpsearch.mlp.augmentation import Strengths
-from hpsearch.mlp.averages import ring_slot, swa_epochs, swa_step
+from hpsearch.mlp.averages import ring_slot, swa_step
 from hpsearch.mlp.batch_norm import column_statistics, fuse, standardise
 from hpsearch.mlp.kernels import (
     READ_NUMBERS,
@@ -178,9 +178,8 @@ def end_epoch(
         watch_best(watched, state.watch, state.average, state.best)
     if settings.plateau_patience >= 0:
         watch_plateau(watched, state.watch[2:], settings.plateau_patience, settings.plateau_drop)
-    n_averaged = swa_epochs(settings.swa_start, settings.horizon, epoch)
-    if n_averaged > 0:
-        swa_step(state.swa, state.weights, n_averaged - 1)
+    if 0 <= settings.swa_after < epoch:
+        swa_step(state.swa, state.weights, epoch - settings.swa_after - 1)
         estimate_statistics(layout, data, state.swa, look)
     slot = ring_slot(epoch, settings.checkpoint_every, state.ring.shape[0])
     if slot >= 0:

@@ -1,7 +1,7 @@
 """The training step: forward, backward and update of one model on one minibatch, in compiled code.
 
 `Settings` is a model's recipe as compiled code sees it, `State` the arrays that training changes, `Scratch` what a step
-overwrites, so that it allocates nothing.
+overwrites, so that it allocates nothing. The naive twin is in `naive`.
 """
 
 from typing import NamedTuple
@@ -44,7 +44,6 @@ from hpsearch.mlp.updates import update_weights
 
 Array = NDArray[np.float32]
 
-
 NO_UPDATE = -1
 """The code of no update rule."""
 
@@ -62,8 +61,8 @@ class Data(NamedTuple):
 class Settings(NamedTuple):
     """A recipe's numbers, with codes for names and thresholds (0 to 255) for shares that are dropped; 0 is off.
 
-    `a` and `b` are the update rule's coefficients; from the share `swa_start` of the `horizon` on, in epochs, weights are
-    averaged uniformly; `plateau_patience` is −1 for other schedules; `augments` is 1 if there are any `Strengths`.
+    `a` and `b` are the update rule's coefficients; after the epoch `swa_after` weights are averaged uniformly (−1:
+    never); `plateau_patience` is −1 for other schedules; `augments` is 1 if there are any `Strengths`.
     """
 
     loss: int
@@ -83,8 +82,7 @@ class Settings(NamedTuple):
     max_norm: float
     clip_value: float
     clip_norm: float
-    swa_start: float
-    horizon: int
+    swa_after: int
     checkpoint_every: int
     patience: int
     plateau_patience: int

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.mlp.averages import ema_step
+from hpsearch.mlp.averages import ema_step, swa_after
 from hpsearch.mlp.epochs import FRESH_WATCH, N_WATCHED, Look, has_diverged, mean_loss, train_steps
 from hpsearch.mlp.initialisers import Start, initial_stack
 from hpsearch.mlp.kernels import aligned, one_blas_thread, read_only
@@ -76,7 +76,8 @@ class Fit:
         stack: the raw weights.
         moments: (n_models, n_moments, n_weights) float32, the state of the update rule.
         average: (n_models, n_weights) float32, the moving average of the weights (EMA).
-        swa: (n_models, 1, n_weights) float32, their uniform average over the last epochs; 0 instead of 1 if it is off.
+        swa: (n_models, 1, n_weights) float32, their uniform average over the last epochs, NaN before there are any; 0
+            instead of 1 if it is off.
         best: (n_models, 1, n_weights) float32, the average of the best epoch so far; 0 instead of 1 without patience.
         ring: (n_models, n_checkpoints, n_weights) float32, raw weights; a new checkpoint takes the oldest one's place.
         watch: (n_models, 5) float64, see `epochs`.
@@ -123,12 +124,14 @@ class Fit:
         """The networks for prediction, with one kind of weights, see `WEIGHTS`; statistics fused, small weights pruned.
 
         Raises:
-            ValueError: for weights that these recipes do not keep.
+            ValueError: for weights that these recipes do not keep, or that there are none of yet.
         """
         kept = {"raw": self.stack.weights, "ema": self.average}
         kept |= {name: array[:, 0] for name, array in (("swa", self.swa), ("best", self.best)) if array.shape[1]}
         if weights not in kept:
             raise ValueError(f"weights must be one of {', '.join(kept)} for these recipes, but got {weights!r}")
+        if np.isnan(kept[weights]).all(axis=1).any():
+            raise ValueError(f"weights={weights!r} need an epoch in the last share of the horizon, and there was none yet")
         return self._ready(kept[weights])
 
     def checkpoints(self) -> list[Stack]:
@@ -181,7 +184,7 @@ def start(recipes: Sequence[Recipe], seeds: Sequence[int], n_inputs: int, n_outp
         stack=stack,
         moments=np.zeros((n_models, first.n_moments, n_weights), dtype=np.float32),
         average=stack.weights.copy(),
-        swa=copies.copy() if first.swa_share > 0 else empty,
+        swa=np.full_like(copies, np.nan) if first.swa_share > 0 else empty,
         best=copies.copy() if first.patience > 0 else empty,
         ring=np.repeat(copies, first.n_checkpoints, axis=1),
         watch=np.tile(FRESH_WATCH, (n_models, 1)),
@@ -422,8 +425,7 @@ def settings_of(recipe: Recipe, seed: np.uint64, horizon: int) -> Settings:
         max_norm=recipe.max_norm,
         clip_value=recipe.clip_value,
         clip_norm=recipe.clip_norm,
-        swa_start=1 - recipe.swa_share,
-        horizon=horizon,
+        swa_after=swa_after(recipe.swa_share, horizon),
         checkpoint_every=recipe.checkpoint_every,
         patience=recipe.patience,
         plateau_patience=recipe.plateau_patience if recipe.schedule == "plateau" else -1,
