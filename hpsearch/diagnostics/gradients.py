@@ -25,6 +25,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from hpsearch.mlp.augmentation import BOUNDS as AUGMENTATION_BOUNDS
+from hpsearch.mlp.kernels import one_blas_thread
 from hpsearch.mlp.losses import LOSSES
 from hpsearch.mlp.penalties import penalty_naive
 from hpsearch.mlp.recipe import Recipe
@@ -154,8 +155,9 @@ def check_gradients(
     generator = np.random.default_rng(seed)
     examples = _examples(recipe, X, y, n_rows, generator)
     recipe = replace(recipe, batch_size=len(examples.train))
-    points = _points(recipe, examples, burn_in, seed)
-    table = pd.concat([_check_point(point, n_entries, generator) for point in points], ignore_index=True)
+    with one_blas_thread():
+        points = _points(recipe, examples, burn_in, seed)
+        table = pd.concat([_check_point(point, n_entries, generator) for point in points], ignore_index=True)
     verdict = max(table["verdict"], key=(NOT_CHECKED, *VERDICTS).index)
     return GradientCheck(table, verdict, _sentence(table, verdict))
 
@@ -381,7 +383,8 @@ def _sentence(table: pd.DataFrame, verdict: str) -> str:
     doubted = table[table["verdict"].isin(["uncomfortable", "wrong"])]
     if doubted.empty:
         largest = table.loc[table["part"] != "kernel", "max_error"].max()
-        return f"Gradients and differences agree, to {largest:.1e} (relative error, {verdict}).{kinks}"
+        error = f"to {largest:.1e}, relative error" if largest > 0 else "to within rounding"
+        return f"Gradients and differences agree ({error}): {verdict}.{kinks}"
     # the rows begin with the data's: a fault of the twin shows in the kernels' rows, too
     first = doubted.iloc[0]
     found = doubted[(doubted["part"] == first["part"]) & (doubted["point"] == first["point"])]
