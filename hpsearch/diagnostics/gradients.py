@@ -27,10 +27,10 @@ from numpy.typing import ArrayLike, NDArray
 from hpsearch.mlp.augmentation import BOUNDS as AUGMENTATION_BOUNDS
 from hpsearch.mlp.kernels import one_blas_thread
 from hpsearch.mlp.losses import LOSSES
+from hpsearch.mlp.naive import gradient_naive
 from hpsearch.mlp.penalties import penalty_naive
 from hpsearch.mlp.recipe import Recipe
 from hpsearch.mlp.stack import Architecture, Stack
-from hpsearch.mlp.naive import gradient_naive
 from hpsearch.mlp.steps import Data
 from hpsearch.mlp.train import Examples, Fit, advance, epoch_order, settings_of, start
 from hpsearch.mlp.updates import UPDATES

@@ -4,9 +4,8 @@ The moving average itself is part of every update (`updates`); here is how far i
 sample at the end of each epoch. Epochs are counted by how many are done.
 """
 
-from typing import Any
-
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +55,7 @@ def swa_step(average: Array, weights: Array, n_before: int) -> None:
 
 
 def swa_after(share: float, horizon: int) -> int:
-    """The epoch after which the tail average takes its samples: those of the last ⌈share · horizon⌉ epochs; −1 for none.
+    """The epoch after which the tail average takes samples, of the last ⌈share · horizon⌉ epochs; −1 for none.
 
     `share` of the horizon is in [0, 1). Past the horizon averaging goes on.
     """

@@ -73,7 +73,7 @@ def normalise_backward_naive(deltas: Floats, normed: Floats, inverse: Floats, ga
 def normalise_backward(
     deltas: Array, normed: Array, inverse: Array, gain: Array, sums: Array, gain_gradient: Array
 ) -> None:
-    """`deltas` (n_rows, n_columns) and `gain_gradient` (n_columns,) are OUT; `sums` of the deltas' columns are given."""
+    """`deltas` (n_rows, n_columns) and `gain_gradient` (n_columns,) are OUT; `sums` are the deltas' column sums."""
     n_rows, n_columns = deltas.shape
     share = np.float32(1) / np.float32(n_rows)
     gain_gradient[:] = 0

@@ -1,6 +1,6 @@
 """The training step in plain NumPy, in any floating-point type: what the kernels of `steps` are equated with.
 
-The weights' type decides: of float32 it is their twin, of float64 the one whose gradient is checked against differences.
+The weights' type decides: in float32 it is their twin, in float64 that whose gradient is checked numerically.
 It replays the noise of a step bit by bit. `gradient_naive` also tells on which side of each kink the minibatch lies.
 """
 
@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.mlp.activations import ACTIVATIONS, RRELU, backward_naive, forward_naive
+from hpsearch.mlp.activations import ACTIVATIONS, backward_naive, forward_naive
 from hpsearch.mlp.augmentation import Strengths, augment_naive
 from hpsearch.mlp.batch_norm import MOMENTUM, normalise_backward_naive, normalise_naive
-from hpsearch.mlp.layers import drop_naive, drop_rows_naive
+from hpsearch.mlp.layers import DROPOUT_STEPS, drop_naive, drop_rows_naive
 from hpsearch.mlp.losses import LOSSES, smooth_targets_naive
 from hpsearch.mlp.noise import CONNECTIONS, DEPTH, INPUTS, fill_noise_naive
 from hpsearch.mlp.penalties import clip_norm_naive, clip_values_naive, limit_norms_naive

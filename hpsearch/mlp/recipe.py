@@ -119,8 +119,8 @@ class Recipe:
         epsilon: added to denominators.
         weight_decay: decoupled decay of the weight matrices (not of biases), per unit of learning rate, ≥ 0; None for
             the rule's own: 0.01 for `adamw`, else 0.
-        alpha, l1_ratio: the penalty alpha · (l1_ratio · Σ|w| + (1 − l1_ratio) / 2 · Σw²) on the weight matrices, added to
-            the mean loss; l1_ratio in [0, 1].
+        alpha, l1_ratio: the penalty alpha · (l1_ratio · Σ|w| + (1 − l1_ratio) / 2 · Σw²) on the weight matrices,
+            added to the mean loss; l1_ratio in [0, 1].
         max_norm: largest norm of the weights into a unit. clip_value: largest entry of a gradient. clip_norm: largest
             norm of a model's gradient.
         schedule: of the learning rate, by name, over the horizon. Its numbers, see `schedules`: milestones, drop,
@@ -128,8 +128,10 @@ class Recipe:
             multiplies the rate by `drop`.
         warm_up: share of the horizon in which the rate rises to the schedule's.
         ema_decay: of the moving average of the weights, per update, in [0, 1), after a warm-up.
-        swa_share: last share of the horizon over whose epochs weights are averaged uniformly. Adds one copy of the weights.
-        n_checkpoints, checkpoint_every: how many copies of the weights are kept, one each so many epochs; the oldest goes.
+        swa_share: last share of the horizon over whose epochs weights are averaged uniformly. Adds one copy of the
+            weights.
+        n_checkpoints, checkpoint_every: how many copies of the weights are kept, one each so many epochs; the oldest
+            goes.
         patience: epochs without a better validation loss (of the average; the training loss where no rows are held out)
             after which training ends; the best weights are kept, which adds one copy of the weights.
         prune: share of the matrices' entries, the smallest, that are zero in prediction.
@@ -241,8 +243,8 @@ class Recipe:
             for name in NOT_WITH_LBFGS:
                 if getattr(self, name):
                     raise ValueError(
-                        f"{name} must be {type(getattr(self, name))()!r} with update='lbfgs', which needs the same loss "
-                        f"of the same weights each time, but got {getattr(self, name)!r}"
+                        f"{name} must be {type(getattr(self, name))()!r} with update='lbfgs', which needs the same "
+                        f"loss of the same weights each time, but got {getattr(self, name)!r}"
                     )
 
     @classmethod

@@ -25,8 +25,8 @@ class Layout(NamedTuple):
     """An architecture as compiled code sees it. All arrays but `units` have one entry per layer.
 
     `units` (n_layers + 1,) from inputs to outputs; `columns` of the matrices, more than units for maxout alone; whether
-    a layer's input `skips` it, to be added to its output. Then the offsets of each layer's blocks in a model's buffer, 0
-    where it has none. `activation` is a code; `normalised` is 1 with batch normalisation; entries below `n_matrix`
+    a layer's input `skips` it, to be added to its output. Then the offsets of each layer's blocks in a model's buffer,
+    0 where it has none. `activation` is a code; `normalised` is 1 with batch normalisation; entries below `n_matrix`
     belong to matrices, those below `n_learned` are learned.
     """
 

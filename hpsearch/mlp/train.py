@@ -131,7 +131,9 @@ class Fit:
         if weights not in kept:
             raise ValueError(f"weights must be one of {', '.join(kept)} for these recipes, but got {weights!r}")
         if np.isnan(kept[weights]).all(axis=1).any():
-            raise ValueError(f"weights={weights!r} need an epoch in the last share of the horizon, and there was none yet")
+            raise ValueError(
+                f"weights={weights!r} need an epoch in the last share of the horizon, and there was none yet"
+            )
         return self._ready(kept[weights])
 
     def checkpoints(self) -> list[Stack]:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpsearch.mlp.averages import ema_step, move_average, ring_slot, swa_epochs, swa_step, swa_step_naive
+from hpsearch.mlp.averages import ema_step, move_average, ring_slot, swa_after, swa_step, swa_step_naive
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -64,10 +64,10 @@ def test_nan_in_a_sample_stays_in_the_tail_average():
     np.testing.assert_array_equal(np.isnan(average), [False, False, True, False, False])
 
 
-@given(st.one_of(st.floats(0, 1), st.integers(0, 20).map(lambda n: n / 20)), st.integers(1, 200), st.integers(0, 300))
-def test_epochs_of_the_tail_average_are_those_past_its_start(swa_start, horizon, epoch):
-    averaged = [e for e in range(1, epoch + 1) if e / horizon >= swa_start]
-    assert swa_epochs(swa_start, horizon, epoch) == (0 if swa_start == 1 else len(averaged))
+@given(st.integers(0, 99), st.integers(1, 200))
+def test_the_tail_average_begins_before_the_last_share_of_the_horizon(percent, horizon):
+    n_averaged = -(-percent * horizon // 100)
+    assert swa_after(percent / 100, horizon) == (horizon - n_averaged if percent else -1)
 
 
 @settings(max_examples=50)

@@ -8,12 +8,15 @@ import sys
 import threading
 from pathlib import Path
 
-import numpy as np
 import pytest
 import threadpoolctl
 
 import hpsearch.mlp
 from hpsearch.mlp.kernels import one_blas_thread
+
+
+def blas_threads() -> set[int]:
+    return {library["num_threads"] for library in threadpoolctl.threadpool_info() if library["user_api"] == "blas"}
 
 
 def test_one_blas_thread_lasts_until_the_last_one_leaves():

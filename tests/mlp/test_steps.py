@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hpsearch.mlp import train
 from hpsearch.mlp.activations import ACTIVATIONS
 from hpsearch.mlp.losses import LOSSES
+from hpsearch.mlp.naive import gradient_naive, step_naive
 from hpsearch.mlp.recipe import SMOOTHED_LOSSES, Recipe
 from hpsearch.mlp.stack import Stack
-from hpsearch.mlp.naive import gradient_naive, step_naive
 from hpsearch.mlp.steps import train_step
 from hpsearch.mlp.updates import UPDATES
 
