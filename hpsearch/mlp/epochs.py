@@ -200,9 +200,9 @@ def train_steps(
     """Steps `first_step` to `last_step` of one model's epochs, `n_steps` to an epoch, with a look at each epoch's end.
 
     Step s of epoch e trains on orders[e, s·n // n_steps : (s+1)·n // n_steps]; epoch 0 is the model's `first_epoch`,
-    from 0. `rates` and `ema_steps` hold the learning rate and the step of the average for each update. At an epoch's end
-    `history` (n_epochs, 3) gets the mean training loss, the averaged weights' loss on the rows held out, and the last
-    update's ratio; `running` (2,) carries the sums of losses and row weights from call to call.
+    from 0. `rates` and `ema_steps` hold the learning rate and the step of the average for each update. At an epoch's
+    end `history` (n_epochs, 3) gets the mean training loss, the averaged weights' loss on the rows held out, and the
+    last update's ratio; `running` (2,) carries the sums of losses and row weights from call to call.
 
     Returns the epoch after which training ended, because a loss exceeded the worst allowed, a weight was not finite or
     patience ran out, else −1. Compiled without fast-math flags: the comparisons must see NaN.

@@ -83,8 +83,8 @@ class Fit:
         watch: (n_models, 5) float64, see `epochs`.
         epochs: (n_models,) int64, epochs trained.
         history: (n_models, n_epochs, 3) float64, NaN where a model was not trained: see `HISTORY_FIELDS`. Training
-            loss: mean over the epoch's minibatches, noise on. Validation loss: of the average, after the epoch; NaN if no
-            rows are held out. Update ratio: ‖Δw‖ / ‖w‖ of the epoch's last update (a healthy one is near 1e-3).
+            loss: mean over the epoch's minibatches, noise on. Validation loss: of the average, after the epoch; NaN if
+            no rows are held out. Update ratio: ‖Δw‖ / ‖w‖ of the epoch's last update (a healthy one is near 1e-3).
         outcomes: None while a model is alive.
     """
 
@@ -130,10 +130,8 @@ class Fit:
         kept |= {name: array[:, 0] for name, array in (("swa", self.swa), ("best", self.best)) if array.shape[1]}
         if weights not in kept:
             raise ValueError(f"weights must be one of {', '.join(kept)} for these recipes, but got {weights!r}")
-        if np.isnan(kept[weights]).all(axis=1).any():
-            raise ValueError(
-                f"weights={weights!r} need an epoch in the last share of the horizon, and there was none yet"
-            )
+        if weights == "swa" and np.isnan(self.swa).all(axis=(1, 2)).any():
+            raise ValueError("weights='swa' need an epoch in the last share of the horizon: there was none yet")
         return self._ready(kept[weights])
 
     def checkpoints(self) -> list[Stack]:
@@ -329,7 +327,7 @@ class _Bench:
 
 
 def _state(fit: Fit) -> State:
-    """Room for one model like those of `fit`: rows are filled up to a multiple of 16 numbers, so that all are aligned."""
+    """Room for one model like those of `fit`, in rows of a multiple of 16 numbers, so that all are aligned."""
     width = -(-fit.stack.architecture.n_weights // 16) * 16
     return State(
         weights=aligned(width),
@@ -471,14 +469,14 @@ def _train_block(
 ) -> int | None:
     """Train the model on the bench, that of `fit`, for a block of epochs and write their `history`.
 
-    Returns the position in the block of the epoch that was the model's last, −1 if none was, None if it was told to stop.
+    Returns the position in the block of the model's last epoch, −1 if it goes on, None if it was told to stop.
     """
     recipe, n_train = fit.recipes[0], len(bench.examples.train)
     settings = settings_of(recipe, fit.seeds[0], horizon)
     if recipe.update == LBFGS:
         return train_lbfgs(
-            bench.layout, settings, bench.data, bench.examples.train, bench.state, bench.scratch, bench.look, block.start,
-            history, should_stop,
+            bench.layout, settings, bench.data, bench.examples.train, bench.state, bench.scratch, bench.look,
+            block.start, history, should_stop,
         )  # fmt: skip
     n_steps = steps_per_epoch(n_train, recipe.batch_size)
     updates = np.arange(block.start * n_steps, block.stop * n_steps)

@@ -213,10 +213,9 @@ class MLPLearner:
         return tensors | {"weights": fit.stack.weights[0]}, meta
 
     def load(self, tensors: Tensors, meta: Meta) -> train.Fit:
-        recipe = {name: tuple(value) if isinstance(value, list) else value for name, value in meta["recipe"].items()}
         outcome = meta["outcome"]
         return train.Fit(
-            recipes=(Recipe(**recipe),),
+            recipes=(Recipe.from_config(meta["recipe"], self.loss),),
             seeds=np.array([meta["seed"]], dtype=np.uint64),
             stack=Stack(_architecture(meta["architecture"]), tensors["weights"][np.newaxis]),
             epochs=np.array([meta["epochs"]], dtype=np.int64),
@@ -231,7 +230,7 @@ class MLPLearner:
         return self.network(fit, weights)
 
     def network(self, fit: train.Fit, weights: str) -> Network:
-        """The models of `fit` for prediction. With patience, "ema" is the average of the best epoch, not of the last."""
+        """The models of `fit` for prediction. With patience, "ema" is the average of the best epoch, not the last."""
         kind = "best" if weights == "ema" and fit.recipes[0].patience > 0 else weights
         return Network(fit.stack_of(kind), fit.recipes[0].loss)
 

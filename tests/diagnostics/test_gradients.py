@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from hpsearch.diagnostics import GradientCheck, check_gradients
-from hpsearch.mlp import steps, train
+from hpsearch.mlp import naive, steps, train
 from hpsearch.mlp.activations import ACTIVATIONS
 from hpsearch.mlp.losses import LOSSES
 from hpsearch.mlp.recipe import SMOOTHED_LOSSES, Recipe
@@ -112,7 +112,7 @@ def test_a_batch_norm_without_a_term_is_found_below_it(monkeypatch: pytest.Monke
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         return gain * inverse * (deltas - deltas.mean(axis=0)), (deltas * normed).sum(axis=0)
 
-    monkeypatch.setattr(steps, "normalise_backward_naive", without_the_variance)
+    monkeypatch.setattr(naive, "normalise_backward_naive", without_the_variance)
     check = check_gradients(SMALL | {"activation": "tanh", "batch_norm": True})
     assert "The gradient of matrix 2 is wrong" in check.sentence
     assert not faults(check, "data") & {"gain 2", "bias 2", "matrix 3", "bias 3"}

@@ -9,7 +9,8 @@ from numpy.testing import assert_array_equal
 import hpsearch
 from hpsearch.data.dataset import prepare
 from hpsearch.ensemble.ensemble import Ensemble
-from hpsearch.mlp.initialisers import initial_stack
+from hpsearch.mlp.initialisers import Start, initial_stack
+from hpsearch.mlp.stack import Architecture
 from hpsearch.orchestrator.learners import Network
 
 
@@ -30,7 +31,7 @@ def ensemble_for(y) -> Ensemble:
     networks = []
     for seed, hidden in enumerate([(8,), (8,), (5, 4)]):
         sizes = (dataset.n_inputs, *hidden, dataset.n_outputs)
-        stack = initial_stack(sizes, "relu", ["he_normal"], np.array([seed], dtype=np.uint64))
+        stack = initial_stack(Architecture(sizes), [Start("he_normal", 0.0, 0.0)], np.array([seed], dtype=np.uint64))
         networks.append(Network(stack, loss))
     votes = np.array([0.5, 0.25, 0.25])
     return Ensemble("top_models", dataset.encoding, dataset.target, tuple(networks), votes, {"honest_score": -0.5})

@@ -38,7 +38,7 @@ def test_a_saved_model_comes_back_bit_by_bit(learner, dataset, fit):
         assert_array_equal(further.stack.weights, wanted_further.stack.weights)
 
 
-@pytest.mark.parametrize("name", ["weights", "first", "second", "average"])
+@pytest.mark.parametrize("name", ["weights", "moments", "average", "watch"])
 def test_a_saved_model_of_another_size_is_refused(learner, fit, name):
     tensors, meta = learner.save(learner.take(fit, [0]))
     with pytest.raises(ValueError, match=f"{name} must have the shape"):
@@ -57,13 +57,52 @@ def test_a_predictor_predicts_what_the_fit_does_also_after_saving(learner, datas
     wanted = learner.predict(fit, dataset, np.arange(200), weights)[1]
     assert_array_equal(network.predict(dataset.inputs), wanted)
     assert_array_equal(Network.load(*network.save()).predict(dataset.inputs), wanted)
-    assert network.save()[1]["activation"] == "relu"
+    assert network.save()[1]["architecture"]["activation"] == "relu"
     assert wanted.sum(axis=1) == pytest.approx(1)
 
 
 def test_raw_and_averaged_weights_differ(learner, dataset, fit):
     raw, ema = (learner.predict(fit, dataset, dataset.rows.valid, weights) for weights in WEIGHTS)
     assert not np.array_equal(raw[0], ema[0])
+
+
+KEEPING = {
+    "hidden_layer_sizes": [8, 8],
+    "activation": "prelu",
+    "batch_norm": True,
+    "residual": True,
+    "loss": "binary_logistic",
+    "swa_share": 0.5,
+    "n_checkpoints": 2,
+    "patience": 3,
+    "schedule": "plateau",
+    "mixup": 0.2,
+}
+
+
+def test_a_fit_that_keeps_all_it_can_is_saved_and_goes_on_bit_by_bit(learner, dataset):
+    fit = learner.advance(learner.start([KEEPING], [4]), dataset, 2, lambda: False)
+    again = learner.load(*learner.save(fit))
+    for one, other in zip(learner.save(fit)[0].values(), learner.save(again)[0].values(), strict=True):
+        assert_array_equal(one, other)
+    assert again.recipes == fit.recipes and again.stack.architecture == fit.stack.architecture
+    further, wanted = (learner.advance(each, dataset, 5, lambda: False) for each in (again, fit))
+    for one, other in zip(learner.save(further)[0].values(), learner.save(wanted)[0].values(), strict=True):
+        assert_array_equal(one, other)
+    network = learner.predictor(further, "ema")
+    assert_array_equal(network.stack.weights, further.stack_of("best").weights)
+    assert not network.stack.architecture.batch_norm and network.loss == "binary_logistic"
+    assert_array_equal(
+        Network.load(*network.save()).predict(dataset.inputs),
+        learner.predict(further, dataset, np.arange(200), "ema")[0],
+    )
+
+
+def test_a_loss_of_another_task_is_refused(learner):
+    with pytest.raises(
+        ValueError, match="loss must be one of softmax_cross_entropy, .* for this task, but got 'huber'"
+    ):
+        learner.recipe({"loss": "huber"})
 
 
 def test_keys_tell_who_can_share_a_stack(learner):
