@@ -198,7 +198,9 @@ def _train_rung(
     for trained in workers.results(map(call, cohorts(tasks, workers.n_workers)), stop):
         for one in trained:
             if one.is_new:
-                kept.save(one.result.number, reached[-1], *problem.learner.save(one.fit))
+                # one that ended early is asked for by the rung, to go on, and by its own epochs, to predict
+                for epochs in sorted({reached[-1], one.result.epochs}):
+                    kept.save(one.result.number, epochs, *problem.learner.save(one.fit))
         if trained:
             yield tuple(one.result for one in trained)
 
