@@ -6,8 +6,8 @@ One core, one BLAS thread, float32. Ours: K models with dropout 0.1 (fresh masks
 the determinism contract; also a look at the validation loss, of a few rows, after each epoch. Peers: scikit-learn's
 MLPClassifier (no dropout, no EMA, K = 1), and, where installed, JAX `vmap` + `scan` and PyTorch `baddbmm` (dropout,
 AdamW, no EMA). Compilation is done before the clock starts. A model's operations per row are 6·W − 2·W₁ (W: entries of
-its weight matrices, W₁: of the first). The least of several runs counts. The last line reports the share of the peak
-that a whole search reaches, two threads against two cores.
+its weight matrices, W₁: of the first). The least of several runs counts. Then what options add to a step at 64-128-128-10,
+how much two threads do more than one, and the share of two cores' peak that a whole search reaches.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import json
 import os
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import numpy as np
@@ -81,8 +82,8 @@ def data(sizes, n_rows):
     return inputs, generator.integers(0, sizes[-1], n_rows)
 
 
-def ours(sizes, batch, n_steps, k, repeats):
-    """Seconds per epoch and model of our stack."""
+def our_fit(sizes, batch, n_steps, k, **options):
+    """An untrained stack of ours, and what it learns from."""
     n_train = batch * n_steps
     inputs, y = data(sizes, n_train + N_VALID)
     rows = np.arange(len(inputs))
@@ -94,8 +95,13 @@ def ours(sizes, batch, n_steps, k, repeats):
         valid=rows[n_train:],
         order_seed=0,
     )
-    recipe = Recipe(hidden_layer_sizes=sizes[1:-1], batch_size=batch, dropout=0.1, weight_decay=0.01)
-    fit = start([recipe] * k, range(k), sizes[0], sizes[-1])
+    plain = {"hidden_layer_sizes": sizes[1:-1], "batch_size": batch, "dropout": 0.1, "weight_decay": 0.01}
+    return start([Recipe(**plain | options)] * k, range(k), sizes[0], sizes[-1]), examples
+
+
+def ours(sizes, batch, n_steps, k, repeats, **options):
+    """Seconds per epoch and model of our stack."""
+    fit, examples = our_fit(sizes, batch, n_steps, k, **options)
     return seconds_of(lambda: advance(fit, examples, 2, 10), repeats) / (2 * k)
 
 
@@ -186,6 +192,53 @@ def torchs(sizes, batch, n_steps, k, repeats):
     return seconds_of(epoch, repeats) / k
 
 
+OPTIONS = [
+    {"batch_norm": True},
+    {"activation": "prelu"},
+    {"clip_value": 1.0},
+    {"clip_norm": 1.0},
+    {"max_norm": 3.0},
+    {"activation": "tanh"},
+    {"activation": "gelu"},
+    {"residual": True},
+    {"drop_connect": 0.1},
+    {"input_dropout": 0.1},
+    {"alpha": 1e-4},
+    {"mixup": 0.2},
+    {"noise": 0.1},
+]
+
+
+def cost_of_options(repeats):
+    """What each option adds to an epoch of 64-128-128-10, batch 64, as a share of it; plain runs in between."""
+    sizes, batch, n_steps = SHAPES[3]
+    for option in OPTIONS:
+        with_it, without = [], []
+        for _ in range(repeats):
+            with_it.append(ours(sizes, batch, n_steps, 1, 3, **option))
+            without.append(ours(sizes, batch, n_steps, 1, 3))
+        yield option, min(with_it) / min(without) - 1
+
+
+def two_threads(repeats):
+    """How many times as much two threads train in a second as one, at three shapes: one model each against one alone."""
+    for sizes, batch, n_steps in (SHAPES[2], SHAPES[3], SHAPES[5]):
+        fit, examples = our_fit(sizes, batch, n_steps, 1)
+        epochs = 20
+
+        def train(fit=fit, examples=examples):
+            advance(fit, examples, epochs, epochs)
+
+        def train_both(train=train):
+            with ThreadPoolExecutor(2) as pool:
+                for done in [pool.submit(train) for _ in range(2)]:
+                    done.result()
+
+        times = [(seconds_of(train, 1), seconds_of(train_both, 1)) for _ in range(repeats)]
+        alone, both = (min(column) for column in zip(*times, strict=True))
+        yield sizes, batch, 2 * alone / both
+
+
 def whole_search(gflops, repeats):
     """Share of two cores' peak that `search` on digits reaches, from the call to the result."""
     X, y = load_digits(return_X_y=True)
@@ -236,6 +289,13 @@ def main():
                     f"{shape:18} batch {batch:4} {contender:8} K={k:<3} {1e3 * seconds:9.3f} ms {share:6.3f}",
                     flush=True,
                 )
+        for option, cost in cost_of_options(repeats):
+            print(
+                f"{', '.join(f'{name}={value!r}' for name, value in option.items()):24} {cost:+7.1%} of a step",
+                flush=True,
+            )
+    for sizes, batch, factor in two_threads(repeats):
+        print(f"two threads, {'-'.join(map(str, sizes))}, batch {batch}: {factor:.2f} times one", flush=True)
     seconds, share = whole_search(gflops, 1 if arguments.quick else 5)
     print(f"whole search, digits, 256-256, two threads: {seconds:.2f} s, {share:.3f} of the peak of two cores")
     if arguments.json:

@@ -492,3 +492,23 @@ def test_the_time_of_a_killed_run_counts(wine, tmp_path):
         quick(*wine, callbacks=[fail], storage=tmp_path / "s.db")
     with open_record(tmp_path / "s.db", "search", read_only=True) as record:
         assert record.seconds > 0
+
+
+def test_what_the_engine_knows_can_be_searched_and_is_read_again(wine, tmp_path):
+    """Also trials that run out of patience: they are members under the epochs they have, not those of their rung."""
+    space = TINY | {
+        "activation": Choice(["prelu", "maxout", "selu"]),
+        "batch_norm": Choice([True, False]),
+        "update": Choice(["nadam", "rmsprop"]),
+        "loss": Choice(["softmax_cross_entropy", "binary_logistic"]),
+        "mixup": Choice([0.0, 0.2]),
+        "learning_rate_init": 0.05,
+        "patience": 1,
+    }
+    first = quick(*wine, space=space, max_epochs=27, storage=tmp_path / "s.db", test_size=0.25)
+    members = {member["trial_number"] for member in first.ensemble.about["members"]}
+    early = first.trials[(first.trials["state"] == "COMPLETE") & (first.trials["epochs"] < 27)]
+    assert members & set(early["number"])
+    again = quick(*wine, space=space, max_epochs=27, storage=tmp_path / "s.db", test_size=0.25)
+    X = wine[0]
+    np.testing.assert_array_equal(again.ensemble.predict_proba(X), first.ensemble.predict_proba(X))
