@@ -6,8 +6,8 @@ One core, one BLAS thread, float32. Ours: K models with dropout 0.1 (fresh masks
 the determinism contract; also a look at the validation loss, of a few rows, after each epoch. Peers: scikit-learn's
 MLPClassifier (no dropout, no EMA, K = 1), and, where installed, JAX `vmap` + `scan` and PyTorch `baddbmm` (dropout,
 AdamW, no EMA). Compilation is done before the clock starts. A model's operations per row are 6·W − 2·W₁ (W: entries of
-its weight matrices, W₁: of the first). The least of several runs counts. Then what options add to a step at 64-128-128-10,
-how much two threads do more than one, and the share of two cores' peak that a whole search reaches.
+its weight matrices, W₁: of the first). The least of several runs counts. Then what options add to a step at
+64-128-128-10, how much more two threads do than one, and the share of two cores' peak that a whole search reaches.
 """
 
 import argparse
@@ -221,7 +221,7 @@ def cost_of_options(repeats):
 
 
 def two_threads(repeats):
-    """How many times as much two threads train in a second as one, at three shapes: one model each against one alone."""
+    """How many times as much two threads train in a second as one: a model each, against one alone."""
     for sizes, batch, n_steps in (SHAPES[2], SHAPES[3], SHAPES[5]):
         fit, examples = our_fit(sizes, batch, n_steps, 1)
         epochs = 20
@@ -289,7 +289,7 @@ def main():
                     f"{shape:18} batch {batch:4} {contender:8} K={k:<3} {1e3 * seconds:9.3f} ms {share:6.3f}",
                     flush=True,
                 )
-        for option, cost in cost_of_options(repeats):
+        for option, cost in cost_of_options(1 if arguments.quick else repeats):
             print(
                 f"{', '.join(f'{name}={value!r}' for name, value in option.items()):24} {cost:+7.1%} of a step",
                 flush=True,
