@@ -44,6 +44,8 @@ Callback = Callable[[RungRecord], object]
 
 SHAPING = ("numpy", "scipy", "numba", "scikit-learn")
 """Packages whose versions shape the bits of a model."""
+N_CHECKED = 64
+"""Configs that are drawn at the door, to see whether values that are right alone go together."""
 NO_REFITS: Mapping[int, Fit] = MappingProxyType({})
 _KEPT = "Trained again on all rows, the model of trial {} diverged: it votes as it was before."
 
@@ -103,10 +105,11 @@ class Study:
         asked.check_names(HYPERPARAMETERS)
         dataset = prepare(X, y, random_state=random_state, **data)
         seed, n_train = int(random_state), len(dataset.rows.train)
-        whole_space = default_space(n_train).replace(asked.entries).with_natural_bounds(BOUNDS)
+        whole_space = default_space(n_train, asked.entries.get("update")).replace(asked.entries).with_natural_bounds(BOUNDS)
         _check_values(whole_space)
         epochs = max_epochs or default_max_epochs(steps_per_epoch(n_train, largest_batch(whole_space)))
         learner = MLPLearner.of(dataset, order_seed=seed, horizon=epochs)
+        _check_draws(whole_space, learner, seed)
         scorer = Scorer.of(scoring, dataset.target)
         guesses = guess_scores(scorer, dataset)
         return cls(Problem(dataset, whole_space, learner, scorer, seed), learner, epochs, title, guesses)
@@ -313,14 +316,21 @@ def whole(name: str, value: object) -> int:
 
 
 def _check_values(space: SearchSpace) -> None:
-    """ValueError if an end of a range, a choice or a fixed value is not one the engine takes."""
+    """ValueError if an end of a range, a choice or a fixed value is not one the engine takes, with the fixed values."""
+    fixed = {name: entry for name, entry in space.entries.items() if not isinstance(entry, Distribution)}
     for name, entry in space.entries.items():
         if isinstance(entry, Choice):
             values: tuple[Any, ...] = tuple(entry.values)
         else:
             values = (entry.low, entry.high) if isinstance(entry, Distribution) else (entry,)
         for value in values:
-            MLPLearner.check({name: value})
+            MLPLearner.check(fixed | {name: value})
+
+
+def _check_draws(space: SearchSpace, learner: MLPLearner, seed: int) -> None:
+    """ValueError if values that are right alone do not go together, in any of the first configs that will be drawn."""
+    for number in range(N_CHECKED):
+        learner.recipe(space.draw(seed, 0, number))
 
 
 @cache

@@ -224,10 +224,9 @@ def two_threads(repeats):
     """How many times as much two threads train in a second as one: a model each, against one alone."""
     for sizes, batch, n_steps in (SHAPES[2], SHAPES[3], SHAPES[5]):
         fit, examples = our_fit(sizes, batch, n_steps, 1)
-        epochs = 20
 
         def train(fit=fit, examples=examples):
-            advance(fit, examples, epochs, epochs)
+            advance(fit, examples, 20, 20)
 
         def train_both(train=train):
             with ThreadPoolExecutor(2) as pool:

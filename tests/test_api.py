@@ -261,7 +261,7 @@ def test_a_timeout_keeps_what_is_finished():
     X, y = load_digits(return_X_y=True)
     X = X[:, X.std(axis=0) > 1]
     with pytest.warns(UserWarning, match="The timeout ended the search early"):
-        result = search(X, y, n_trials=400, max_epochs=2000, timeout=2, n_jobs=2, verbose=0)
+        result = search(X, y, n_trials=400, max_epochs=500, timeout=2, n_jobs=2, verbose=0)
     assert result.findings.ended == "timeout" and set(result.trials["state"]) == {"RUNNING"}
     assert result.trials["value"].notna().sum() == result.history["trial_number"].nunique() > 0
     assert np.isfinite(result.honest_score)
@@ -512,3 +512,20 @@ def test_what_the_engine_knows_can_be_searched_and_is_read_again(wine, tmp_path)
     again = quick(*wine, space=space, max_epochs=27, storage=tmp_path / "s.db", test_size=0.25)
     X = wine[0]
     np.testing.assert_array_equal(again.ensemble.predict_proba(X), first.ensemble.predict_proba(X))
+
+
+def test_values_that_do_not_go_together_are_refused_at_the_door(wine):
+    with pytest.raises(ValueError, match="shift needs an image_shape"):
+        quick(*wine, space={"shift": Choice([0, 1])})
+    with pytest.raises(ValueError, match=r"image_shape must multiply to the 13 inputs, but got \(2, 2\)"):
+        quick(*wine, space={"image_shape": (2, 2), "flip": Choice([True, False])})
+    with pytest.raises(ValueError, match=r"dropout must be 0.0 with update='lbfgs'"):
+        quick(*wine, space={"update": Choice(["adamw", "lbfgs"])})
+    with pytest.raises(ValueError, match="loss must be one of softmax_cross_entropy, .* but got 'quantile'"):
+        quick(*wine, space={"loss": "quantile"})
+
+
+def test_lbfgs_is_searched_by_its_penalty(wine):
+    result = quick(*wine, space={"update": "lbfgs", "hidden_layer_sizes": Choice([(), (4,)])})
+    assert {"params_alpha", "params_hidden_layer_sizes"} <= set(result.trials.columns)
+    assert result.honest_score > -0.4

@@ -88,6 +88,9 @@ class GradientCheck:
     verdict: str
     sentence: str
 
+    def __str__(self) -> str:
+        return f"{self.sentence}\n\n{self.table.to_string(index=False)}"
+
     @property
     def passed(self) -> bool:
         """Whether the gradient may be trusted: "good" or "fine"."""

@@ -12,7 +12,7 @@ from hpsearch.mlp import train
 from hpsearch.mlp.losses import LOSSES
 from hpsearch.mlp.outcome import Outcome
 from hpsearch.mlp.predict import predict
-from hpsearch.mlp.recipe import Recipe
+from hpsearch.mlp.recipe import LBFGS, Recipe
 from hpsearch.mlp.stack import Architecture, Stack, training_operations
 from hpsearch.space.distributions import Choice, LogUniform, Numeric, Uniform
 from hpsearch.space.space import SearchSpace
@@ -162,12 +162,13 @@ class MLPLearner:
         """The recipe of a config, checked; where it names no loss, it gets the task's.
 
         Raises:
-            ValueError: also for a loss of another task.
+            ValueError: also for a loss of another task, and for images of another size than the inputs.
         """
         recipe = Recipe.from_config(config, self.loss)
         losses = CLASS_LOSSES if LOSSES[self.loss].of_classes else NUMBER_LOSSES
         if recipe.loss not in losses:
             raise ValueError(f"loss must be one of {', '.join(losses)} for this task, but got {recipe.loss!r}")
+        recipe.augmentation.strengths(self.n_inputs)
         return recipe
 
     def key(self, config: Mapping[str, Any]) -> Hashable:
@@ -245,13 +246,17 @@ SIZES: tuple[tuple[float, int, tuple[tuple[int, ...], ...]], ...] = (
 """Below so many training rows: the batch size, and the shapes among which is searched."""
 
 
-def default_space(n_train: int) -> SearchSpace:
+def default_space(n_train: int, update: object = Recipe.update) -> SearchSpace:
     """What is searched unless the user says otherwise, for so many training rows.
 
     Learning rate and decay are log-uniform, dropout is uniform, width and depth are chosen among `SIZES`; the batch
-    size follows from the number of rows and is not searched.
+    size follows from the number of rows and is not searched. L-BFGS has none of these but the shapes: there the penalty
+    is searched.
     """
     _, batch_size, shapes = next(size for size in SIZES if n_train < size[0])
+    if update == LBFGS:
+        penalty = LogUniform(1e-5, 1e-1, limits=(1e-9, 10.0))
+        return SearchSpace.of({"alpha": penalty, "hidden_layer_sizes": Choice(shapes)})
     return SearchSpace.of(
         {
             "learning_rate_init": LogUniform(5e-4, 5e-2, limits=(1e-6, 1.0)),
