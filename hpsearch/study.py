@@ -185,7 +185,11 @@ class Study:
         is_whole = not curves.is_broken_off and refits is not None
         ended = "finished" if is_whole and record.is_over(plan.n_trials) else _early_end(record, stop)
         findings = self._findings(plan, record, ensembles, library, curves, chance, ended)
-        sound = {number: fit for number, fit in (refits or {}).items() if fit.outcomes[0] is None}
+        sound = {
+            number: fit
+            for number, fit in (refits or {}).items()
+            if fit.outcomes[0] is None or not fit.outcomes[0].failed
+        }
         kept = [_KEPT.format(number) for number in refits or {} if number not in sound]
         findings = replace(findings, warnings=(*findings.warnings, *kept))
         return self._ensemble(ensembles[0], record, sound), findings

@@ -37,7 +37,7 @@ def loss_at_chance(recipes: Sequence[Recipe], examples: Examples) -> pd.DataFram
         fit = start([recipe] * N_SEEDS, range(N_SEEDS), n_inputs, n_outputs)
         initial = float(validation_loss(fit, examples).mean())
         trained, chance = (
-            LOSSES[recipe.loss].at_chance(examples.targets[part], examples.row_weights[part])
+            LOSSES[recipe.loss].at_chance(examples.targets[part], examples.row_weights[part], recipe.loss_parameter)
             for part in (examples.train, examples.valid)
         )
         rows.append(

@@ -28,7 +28,7 @@ from hpsearch.mlp.images import (
     move,
     move_naive,
 )
-from hpsearch.mlp.kernels import READ_INDEX, READ_NUMBERS, READ_ROWS, ReadNumbers, compiled, record
+from hpsearch.mlp.kernels import READ_INDEX, READ_NUMBERS, READ_ROWS, ReadNumbers, compiled, copy_numbers, record
 from hpsearch.mlp.layers import dropout_threshold
 from hpsearch.mlp.noise import (
     MASK,
@@ -126,8 +126,8 @@ class Augmentation:
         for name in PIXELS:
             pixels = getattr(self, name)
             if not isinstance(pixels, int) or pixels < 0 or pixels >= min((pixels + 1, *shape[:2])):
-                raise ValueError(f"{name} must be a whole number ≥ 0, less than each side of image_shape={shape!r}, "
-                                 f"but got {pixels!r}")  # fmt: skip
+                rule = f"a whole number ≥ 0, less than each side of image_shape={shape!r}"
+                raise ValueError(f"{name} must be {rule}, but got {pixels!r}")
 
     @property
     def is_on(self) -> bool:
@@ -203,9 +203,7 @@ def add_noise(batch: Array, strength: np.float32, normals: Array, key: np.uint64
                 word >>= np.uint64(16)
 
 
-def swap_cells_naive(
-    batch: Floats, inputs: Floats, rows: NDArray[np.int64], threshold: int, words: Words
-) -> Floats:  # fmt: skip
+def swap_cells_naive(batch: Floats, inputs: Floats, rows: NDArray[np.int64], threshold: int, words: Words) -> Floats:
     """Cells whose byte of `words` (n_rows · `words_per_row`(n_inputs, 8),) is below `threshold`, replaced as below."""
     height, n_inputs = batch.shape
     swapped = batch.copy()
@@ -239,7 +237,8 @@ def swap_cells(batch: Array, inputs: Array, rows: NDArray[np.int64], threshold: 
             for b in range(min(8, n_inputs - block)):
                 if (word >> np.uint64(8 * b)) & np.uint64(0xFF) < limit:
                     draw = mix(word + np.uint64(b + 1))
-                    partner = (i + 1 + whole_below(draw, height - 1)) % height
+                    partner = i + 1 + whole_below(draw, height - 1)
+                    partner -= height if partner >= height else 0
                     batch[i, block + b] = inputs[rows[partner], block + b]
 
 
@@ -285,8 +284,8 @@ def mix_rows(batch: Array, targets: Array, row_weights: Array, shares: Array, ke
     n_cycles = math.gcd(step, height)
     first_row, first_target = spare[:n_inputs], spare[n_inputs : n_inputs + targets.shape[1]]
     for first in range(n_cycles):
-        first_row[:] = batch[first]
-        first_target[:] = targets[first]
+        copy_numbers(batch[first], first_row)
+        copy_numbers(targets[first], first_target)
         first_weight = row_weights[first]
         i = first
         for _ in range(height // n_cycles):

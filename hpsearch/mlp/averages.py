@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.mlp.kernels import READ_NUMBERS, compiled
+from hpsearch.mlp.kernels import READ_NUMBERS, compiled, copy_numbers
 
 Array = NDArray[np.float32]
 Floats = NDArray[np.floating[Any]]
@@ -46,7 +46,7 @@ def swa_step(average: Array, weights: Array, n_before: int) -> None:
     The first sample replaces whatever is in `average`.
     """
     if n_before <= 0:
-        average[:] = weights
+        copy_numbers(weights, average)
         return
     share = np.float32(1 / (n_before + 1))
     for i in range(average.size):

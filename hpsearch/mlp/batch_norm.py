@@ -27,9 +27,7 @@ def normalise_naive(layer: Floats, gain: Floats) -> tuple[Floats, Floats, Floats
     return gain * normed, normed, inverse, mean, variance
 
 
-@compiled(
-    f"void(float32[:, ::1], {READ_NUMBERS}, float32[::1], float32[::1], float64, float32[:, ::1], float32[::1])"
-)
+@compiled(f"void(float32[:, ::1], {READ_NUMBERS}, float32[::1], float32[::1], float64, float32[:, ::1], float32[::1])")
 def normalise(
     layer: Array, gain: Array, mean: Array, variance: Array, momentum: float, normed: Array, inverse: Array
 ) -> None:
@@ -65,17 +63,13 @@ def normalise(
             layer[i, j] = gain[j] * normed[i, j]
 
 
-def normalise_backward_naive(
-    deltas: Floats, normed: Floats, inverse: Floats, gain: Floats
-) -> tuple[Floats, Floats]:
+def normalise_backward_naive(deltas: Floats, normed: Floats, inverse: Floats, gain: Floats) -> tuple[Floats, Floats]:
     """d loss / d (layer before) from deltas = d loss / d (layer after), and the gradient of the gains."""
     gain_gradient = (deltas * normed).sum(axis=0)
     return gain * inverse * (deltas - deltas.mean(axis=0) - normed * gain_gradient / len(deltas)), gain_gradient
 
 
-@compiled(
-    f"void(float32[:, ::1], float32[:, ::1], float32[::1], {READ_NUMBERS}, float32[::1], float32[::1])"
-)
+@compiled(f"void(float32[:, ::1], float32[:, ::1], float32[::1], {READ_NUMBERS}, float32[::1], float32[::1])")
 def normalise_backward(
     deltas: Array, normed: Array, inverse: Array, gain: Array, sums: Array, gain_gradient: Array
 ) -> None:

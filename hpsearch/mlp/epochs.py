@@ -13,7 +13,18 @@ from hpsearch.mlp.activations import activate
 from hpsearch.mlp.augmentation import Strengths
 from hpsearch.mlp.averages import ring_slot, swa_epochs, swa_step
 from hpsearch.mlp.batch_norm import column_statistics, fuse, standardise
-from hpsearch.mlp.kernels import READ_INDEX, READ_NUMBERS, Numbers, NumberRows, ReadIndex, ReadNumbers, ReadRows, compiled, record
+from hpsearch.mlp.kernels import (
+    READ_NUMBERS,
+    NumberRows,
+    Numbers,
+    ReadIndex,
+    ReadNumbers,
+    ReadRows,
+    borrowed,
+    compiled,
+    copy_numbers,
+    record,
+)
 from hpsearch.mlp.layers import gather_rows
 from hpsearch.mlp.losses import loss_and_gradient
 from hpsearch.mlp.predict import CHUNK_HEIGHT, forward
@@ -72,7 +83,7 @@ def mean_loss(layout: Layout, settings: Settings, data: Data, weights: Array, lo
     """The weighted mean loss of one model on the rows held out, without noise or smoothing; NaN if there are none."""
     if look.outputs.shape[0] == 0:
         return np.nan
-    look.fused[:] = weights
+    copy_numbers(weights, look.fused)
     fuse(layout, look.fused)
     forward(layout, data.inputs, look.rows, CHUNK_HEIGHT, look.fused, look.chunk, look.outputs)
     weight = 0.0
@@ -132,7 +143,7 @@ def watch_best(loss: float, watch: NDArray[np.float64], weights: Array, best: Ar
     watch[1] += 1
     if loss < watch[0]:
         watch[0], watch[1] = loss, 0
-        best[:] = weights
+        copy_numbers(weights, best)
 
 
 @compiled("boolean(float64[::1], float64, boolean)", flags=())
@@ -172,7 +183,7 @@ def end_epoch(
         estimate_statistics(layout, data, state.swa, look)
     slot = ring_slot(epoch, settings.checkpoint_every, state.ring.shape[0])
     if slot >= 0:
-        state.ring[slot] = state.weights
+        copy_numbers(state.weights, state.ring[slot])
 
 
 @compiled(
@@ -196,14 +207,17 @@ def train_steps(
     Returns the epoch after which training ended, because a loss exceeded the worst allowed, a weight was not finite or
     patience ran out, else −1. Compiled without fast-math flags: the comparisons must see NaN.
     """
+    layout, data, orders, state, scratch, look = (
+        borrowed(layout), borrowed(data), borrowed(orders), borrowed(state), borrowed(scratch), borrowed(look)
+    )  # fmt: skip
     n_rows = orders.shape[1]
     for step in range(first_step, last_step):
         epoch, within = step // n_steps, step % n_steps
         rows = orders[epoch, within * n_rows // n_steps : (within + 1) * n_rows // n_steps]
         if within == 0:
-            running[:] = 0
+            running[0], running[1] = 0.0, 0.0
         if within == n_steps - 1:
-            look.previous[:] = state.weights
+            copy_numbers(state.weights, look.previous)
         running[0] += train_step(
             layout, settings, strengths, data, rows, state, scratch, rates[step] * state.watch[4], ema_steps[step],
             first_epoch * n_steps + step,

@@ -61,22 +61,21 @@ def move(batch: Array, image_shape: Shape, distance: int, reflects: bool, key: n
         word = noise_word(key, i)
         down = whole_below(word, span) - distance
         right = whole_below(word << np.uint64(32), span) - distance
-        image[:] = batch[i]
-        first, last = max(0, right), width + min(0, right)
+        for j in range(image.size):
+            image[j] = batch[i, j]
+        offset = (down * width + right) * channels
+        # all at once, which is right but for what comes in
+        for j in range(max(0, offset), batch.shape[1] + min(0, offset)):
+            batch[i, j] = image[j - offset]
         for y in range(height):
-            line = batch[i, y * width * channels : (y + 1) * width * channels]
-            if not reflects and not 0 <= y - down < height:
-                line[:] = 0
-                continue
-            source = _mirrored(y - down, height) * width
-            shifted = image[(source + first - right) * channels : (source + last - right) * channels]
-            for j in range(shifted.size):
-                line[first * channels + j] = shifted[j]
-            for x in range(width - (last - first)):
-                column = x if x < first else x + last - first
-                mirrored = (source + _mirrored(column - right, width)) * channels
+            first, last = (0, right) if right >= 0 else (width + right, width)
+            if not 0 <= y - down < height:
+                first, last = 0, width
+            line = _mirrored(y - down, height) * width
+            for x in range(first, last):
+                here, source = (y * width + x) * channels, (line + _mirrored(x - right, width)) * channels
                 for c in range(channels):
-                    line[column * channels + c] = image[mirrored + c] if reflects else np.float32(0)
+                    batch[i, here + c] = image[source + c] if reflects else np.float32(0)
 
 
 def flip_naive(batch: Floats, image_shape: Shape, words: Words) -> Floats:
@@ -94,13 +93,11 @@ def flip(batch: Array, image_shape: Shape, key: np.uint64) -> None:
         if noise_word(key, i) >> np.uint64(63) == 0:
             continue
         for y in range(height):
-            line = batch[i, y * width * channels : (y + 1) * width * channels]
+            line = y * width
             for x in range(width // 2):
-                opposite = (width - 1 - x) * channels
+                left, right = (line + x) * channels, (line + width - 1 - x) * channels
                 for c in range(channels):
-                    left = line[x * channels + c]
-                    line[x * channels + c] = line[opposite + c]
-                    line[opposite + c] = left
+                    batch[i, left + c], batch[i, right + c] = batch[i, right + c], batch[i, left + c]
 
 
 def cutout_naive(batch: Floats, image_shape: Shape, side: int, words: Words) -> Floats:

@@ -17,6 +17,10 @@ DROPOUT_STEPS = 256
 """Shares that are left out are multiples of 1/256: one byte of noise decides."""
 
 
+THINNEST, THIN_PRODUCT, THIN_TRANSPOSED = 2, 4, 12
+"""Columns from which, and up to which, products are ours and not BLAS's, which multiplies by one column as fast."""
+
+
 def dropout_threshold(rate: float) -> int:
     """The byte below which is left out, for a rate in [0, 1): the nearest 256th, at most 255."""
     return min(round(rate * DROPOUT_STEPS), DROPOUT_STEPS - 1)
@@ -38,6 +42,57 @@ def column_sums(deltas: Array, out: Array) -> None:
     for i in range(deltas.shape[0]):
         for j in range(deltas.shape[1]):
             out[j] += deltas[i, j]
+
+
+@compiled("void(float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[::1])")
+def product(values: Array, matrix: Array, out: Array, spare: Array) -> None:
+    """out = values @ matrix: (n_rows, n_in) by (n_in, n_columns); `spare` (≥ n_columns · n_in,) is overwritten.
+
+    A BLAS packs both factors, which is most of the work if one has a few columns only: those products are ours, by
+    columns of the matrix.
+    """
+    n_in, n_columns = matrix.shape
+    if n_columns < THINNEST or n_columns > THIN_PRODUCT:
+        np.dot(values, matrix, out)
+        return
+    columns = spare[: n_columns * n_in].reshape((n_columns, n_in))
+    for k in range(n_in):
+        for j in range(n_columns):
+            columns[j, k] = matrix[k, j]
+    for i in range(values.shape[0]):
+        for j in range(n_columns):
+            total = np.float32(0)
+            for k in range(n_in):
+                total += values[i, k] * columns[j, k]
+            out[i, j] = total
+
+
+@compiled("void(float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[::1])")
+def transposed_product(values: Array, deltas: Array, out: Array, spare: Array) -> None:
+    """out = values.T @ deltas: the gradient of a matrix (n_in, n_columns) from n_rows of both; `spare` as in `product`.
+
+    Thin ones are summed up four rows at a time.
+    """
+    n_rows, n_in = values.shape
+    n_columns = deltas.shape[1]
+    if n_columns < THINNEST or n_columns > THIN_TRANSPOSED:
+        np.dot(values.T, deltas, out)
+        return
+    columns = spare[: n_columns * n_in].reshape((n_columns, n_in))
+    columns[:] = 0
+    whole = n_rows // 4 * 4
+    for i in range(0, whole, 4):
+        for j in range(n_columns):
+            a, b, c, d = deltas[i, j], deltas[i + 1, j], deltas[i + 2, j], deltas[i + 3, j]
+            for k in range(n_in):
+                columns[j, k] += a * values[i, k] + b * values[i + 1, k] + c * values[i + 2, k] + d * values[i + 3, k]
+    for i in range(whole, n_rows):
+        for j in range(n_columns):
+            for k in range(n_in):
+                columns[j, k] += deltas[i, j] * values[i, k]
+    for k in range(n_in):
+        for j in range(n_columns):
+            out[k, j] = columns[j, k]
 
 
 def drop_naive(values: Floats, noise: Noise, threshold: int) -> Floats:

@@ -26,8 +26,8 @@ def train_lbfgs(
 ) -> int | None:  # fmt: skip
     """Minimise the mean loss of all `rows` plus the L2 penalty for len(history) iterations, in place.
 
-    The average is the weights themselves. Once no step lowers the loss, what remains of `history` (n_epochs, 3) repeats
-    the last look, with an update ratio of 0. SciPy works in float64, the gradient is of float32.
+    The average is the weights themselves. Once no step lowers the loss, the epochs that remain change nothing, and
+    `history` (n_epochs, 3) says so with an update ratio of 0. SciPy works in float64, the gradient is of float32.
 
     Returns the position of the epoch that was the model's last, −1 if none was, None if it was told to stop.
     """
@@ -66,14 +66,11 @@ def train_lbfgs(
     options = {"maxiter": len(history), "maxfun": 50 * len(history)}
     try:
         result = minimize(objective, begun, jac=True, method="L-BFGS-B", callback=end_iteration, options=options)
-        if done == 0:
+        # checkpoints, the tail average and patience go by epochs, also by those that change nothing
+        while last_epoch < 0 and done < len(history):
             end_iteration(result)
     except StopIteration:
         pass
     except _Interrupted:
         return None
-    state.weights[:n_learned] = state.average[:n_learned]
-    if last_epoch < 0:
-        history[done:] = history[done - 1]
-        history[done:, 2] = 0
     return last_epoch

@@ -12,10 +12,15 @@ class Outcome:
     epoch: int
     sentence: str
 
+    @property
+    def failed(self) -> bool:
+        """Is there no model to go on with, or to predict with?"""
+        return self.name in ("diverged", "unscored")
+
 
 def finished(epoch: int) -> Outcome:
     """The model was trained as long as was planned."""
-    return Outcome("finished", epoch, f"Trained for all {epoch} epochs planned.")
+    return Outcome("finished", epoch, f"Trained to the end, for {epoch} epochs.")
 
 
 def stopped(epoch: int) -> Outcome:
@@ -26,7 +31,9 @@ def stopped(epoch: int) -> Outcome:
 def ran_out_of_patience(epoch: int, n_worse: int) -> Outcome:
     """Early stopping: the loss that was watched did not fall for as many epochs as the recipe has patience for."""
     return Outcome(
-        "finished", epoch, f"Ended early after {epoch} epochs, {n_worse} of them without a better loss; the best weights are kept."
+        "finished",
+        epoch,
+        f"Ended early after {epoch} epochs, {n_worse} of them without a better loss; the best weights are kept.",
     )
 
 

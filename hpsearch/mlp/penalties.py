@@ -77,8 +77,8 @@ def limit_norms_naive(matrix: Floats, limit: float) -> Floats:
 def limit_norms(matrix: Array, limit: float, norms: Array) -> None:
     """Max-norm (Srivastava et al. 2014): columns of `matrix` (n_in, n_columns) longer than `limit` are scaled to it.
 
-    `matrix` is the OUT array. A column holds the weights into one unit. `norms` (≥ n_columns,) is overwritten. A column with a NaN, or longer
-    than float32 can square, becomes NaN.
+    `matrix` is the OUT array, `norms` (≥ n_columns,) is overwritten. A column holds the weights into one unit; with a
+    NaN in it, or longer than float32 can square, it becomes NaN.
     """
     n_in, n_columns = matrix.shape
     one, high = np.float32(1), np.float32(limit)

@@ -72,7 +72,10 @@ def fused(stack: Stack) -> Stack:
     weights = stack.weights.copy()
     for model in weights:
         fuse(stack.architecture.layout, model)
-    whole, result = Stack(stack.architecture, weights), Stack(plain, np.empty((len(weights), plain.n_weights), np.float32))
+    whole, result = (
+        Stack(stack.architecture, weights),
+        Stack(plain, np.empty((len(weights), plain.n_weights), np.float32)),
+    )
     for block in ("matrices", "biases", "slopes"):
         for target, source in zip(getattr(result, block)(), getattr(whole, block)(), strict=True):
             target[...] = source
@@ -128,13 +131,19 @@ def predict(stack: Stack, loss: str, inputs: Array, rows: NDArray[np.int64]) -> 
 
 def last_layers_naive(stack: Stack, inputs: Array, rows: NDArray[np.int64]) -> Array:
     """`last_layers` in plain NumPy, all rows at once, with the running statistics where they are."""
-    return np.stack([_last_layer_naive(Stack(stack.architecture, model[np.newaxis]), inputs[rows]) for model in stack.weights])
+    return np.stack(
+        [_last_layer_naive(Stack(stack.architecture, model[np.newaxis]), inputs[rows]) for model in stack.weights]
+    )
 
 
 def _last_layer_naive(stack: Stack, values: Array) -> Array:
     activation, no_noise = ACTIVATIONS[stack.architecture.activation], np.empty(0, np.uint8)
-    matrices, biases, slopes = ([block[0] for block in blocks()] for blocks in (stack.matrices, stack.biases, stack.slopes))
-    gains, means, variances = ([block[0] for block in blocks()] for blocks in (stack.gains, stack.means, stack.variances))
+    matrices, biases, slopes = (
+        [block[0] for block in blocks()] for blocks in (stack.matrices, stack.biases, stack.slopes)
+    )
+    gains, means, variances = (
+        [block[0] for block in blocks()] for blocks in (stack.gains, stack.means, stack.variances)
+    )
     for layer, skips in enumerate(stack.architecture.layout.skips[:-1]):
         products = values @ matrices[layer]
         if gains:

@@ -175,9 +175,7 @@ class Stack:
         return self._blocks(offsets, self.architecture.columns[:-1] if self.architecture.batch_norm else ())
 
     def _blocks(self, offsets: NDArray[np.int64], widths: tuple[int, ...]) -> list[Array]:
-        return [
-            self.weights[:, start : start + width] for start, width in zip(offsets, widths, strict=False)
-        ]
+        return [self.weights[:, start : start + width] for start, width in zip(offsets, widths, strict=False)]
 
 
 def n_matrix_entries(layer_sizes: tuple[int, ...]) -> int:

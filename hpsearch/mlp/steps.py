@@ -26,7 +26,15 @@ from hpsearch.mlp.kernels import (
     compiled,
     record,
 )
-from hpsearch.mlp.layers import DROPOUT_STEPS, column_sums, drop, drop_rows, gather_rows
+from hpsearch.mlp.layers import (
+    DROPOUT_STEPS,
+    column_sums,
+    drop,
+    drop_rows,
+    gather_rows,
+    product,
+    transposed_product,
+)
 from hpsearch.mlp.losses import loss_and_gradient, smooth_targets
 from hpsearch.mlp.noise import CONNECTIONS, DEPTH, INPUTS, fill_noise
 from hpsearch.mlp.penalties import clip_norm, clip_values, limit_norms
@@ -122,6 +130,7 @@ class Scratch(NamedTuple):
     deltas: Numbers
     norms: Numbers
     spare: Numbers
+    thin: Numbers
     words: Words
 
 
@@ -159,9 +168,7 @@ def gather(
         smooth_targets(targets, settings.label_smoothing)
     if settings.augments == 1:
         row_weights = scratch.row_weights[:height]
-        augment(
-            inputs, targets, row_weights, data.inputs, rows, strengths, settings.seed, n_updates, scratch.spare
-        )
+        augment(inputs, targets, row_weights, data.inputs, rows, strengths, settings.seed, n_updates, scratch.spare)
     if settings.input_threshold > 0:
         flat = scratch.values[: height * n_inputs]
         noise = noise_of(scratch, settings.seed, n_updates, INPUTS, 0, flat.size)
@@ -215,7 +222,7 @@ def forward_pass(
             matrix = connected
         store = scratch.branches if layout.skips[layer] == 1 else scratch.values
         following = store[there : there + height * n_columns].reshape((height, n_columns))
-        np.dot(values, matrix.reshape((n_in, n_columns)), following)
+        product(values, matrix.reshape((n_in, n_columns)), following, scratch.thin)
         if layer == n_layers - 1:
             bias = state.weights[layout.bias[layer] : layout.bias[layer] + n_out]
             targets = scratch.targets[: height * n_out].reshape((height, n_out))
@@ -292,16 +299,18 @@ def backward_pass(
                 noise = scratch.words[:0].view(np.uint8)
                 if settings.depth_threshold > 0:
                     noise = noise_of(scratch, seed, n_updates, DEPTH + layer, n_layers, height)
-                drop_rows(above[: height * n_out].reshape((height, n_out)), noise, settings.depth_threshold, branch_deltas)
+                drop_rows(
+                    above[: height * n_out].reshape((height, n_out)), noise, settings.depth_threshold, branch_deltas
+                )
             deltas = wide[: height * n_columns].reshape((height, n_columns))
             activate_layer_backward(layout, settings, state, scratch, layer, deltas)
         here = scratch.height * scratch.starts[layer]
         values = scratch.values[here : here + height * n_in].reshape((height, n_in))
-        np.dot(values.T, deltas, state.gradient[entry : entry + n_entries].reshape((n_in, n_columns)))
+        gradient = state.gradient[entry : entry + n_entries]
+        transposed_product(values, deltas, gradient.reshape((n_in, n_columns)), scratch.thin)
         matrix = state.weights[entry : entry + n_entries]
         if settings.connection_threshold > 0:
             noise = noise_of(scratch, seed, n_updates, CONNECTIONS + layer, n_layers, n_entries)
-            gradient = state.gradient[entry : entry + n_entries]
             drop(gradient, noise, settings.connection_threshold, gradient)
             matrix = scratch.connected[entry : entry + n_entries]
         if layer > 0:

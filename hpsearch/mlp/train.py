@@ -9,9 +9,9 @@ Memory: weights, one moment (SGD with momentum) to three (AMSGrad; AdamW has two
 for one minibatch three numbers per unit. What options add, a recipe says.
 """
 
-import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from hpsearch.mlp.averages import ema_step
 from hpsearch.mlp.epochs import FRESH_WATCH, N_WATCHED, Look, has_diverged, mean_loss, train_steps
 from hpsearch.mlp.initialisers import Start, initial_stack
-from hpsearch.mlp.kernels import one_blas_thread, read_only
-from hpsearch.mlp.layers import dropout_threshold
+from hpsearch.mlp.kernels import aligned, one_blas_thread, read_only
+from hpsearch.mlp.layers import THIN_TRANSPOSED, dropout_threshold
 from hpsearch.mlp.lbfgs import train_lbfgs
 from hpsearch.mlp.losses import LOSSES
 from hpsearch.mlp.outcome import Outcome, diverged, ran_out_of_patience
@@ -135,12 +135,16 @@ class Fit:
         """The ring of checkpoints as networks for prediction, oldest first; fewer if there were not so many yet.
 
         Raises:
-            ValueError: for models of different age, whose rings are turned differently.
+            ValueError: for models of different age or pace, whose rings are turned differently.
         """
-        if len(set(self.epochs.tolist())) > 1:
-            raise ValueError(f"models must have trained equally long, but got epochs={self.epochs.tolist()}")
-        taken, size = int(self.epochs[0]) // self.recipes[0].checkpoint_every, self.ring.shape[1]
-        return [self._ready(self.ring[:, number % size]) for number in range(max(0, taken - size), taken)] if size else []
+        paces = [recipe.checkpoint_every for recipe in self.recipes]
+        if len(set(zip(self.epochs.tolist(), paces, strict=True))) > 1:
+            raise ValueError(
+                "models must have trained equally long and kept checkpoints equally often, but got "
+                f"epochs={self.epochs.tolist()} and checkpoint_every={paces}"
+            )
+        taken, size = int(self.epochs[0]) // paces[0], self.ring.shape[1]
+        return [self._ready(self.ring[:, number % size]) for number in range(max(0, taken - size), taken)]
 
     def _ready(self, weights: Array) -> Stack:
         stack = fused(replace(self.stack, weights=weights))
@@ -281,7 +285,7 @@ class _Bench:
         self.examples = examples
         self.data = Data(*map(read_only, (examples.inputs, examples.targets, examples.row_weights)))
         self.layout = architecture.layout
-        self.gradient = np.zeros(architecture.n_weights, dtype=np.float32)
+        self.state = _state(fit)
         self.running = np.zeros(2)
         self.scratch = _scratch(fit, min(height, len(examples.train)))
         self.look = _look(architecture, recipe, examples)
@@ -293,12 +297,45 @@ class _Bench:
             self._orders = epochs, np.stack([epoch_order(self.examples, epoch) for epoch in epochs])
         return self._orders[1]
 
-    def state(self, fit: Fit) -> State:
-        """The arrays of the one model of `fit`, to be changed in place."""
-        swa, best = (array[0].reshape(-1) for array in (fit.swa, fit.best))
-        return State(
-            fit.stack.weights[0], self.gradient, fit.moments[0], fit.average[0], swa, best, fit.ring[0], fit.watch[0]
-        )
+    def load(self, fit: Fit) -> None:
+        """Copy the one model of `fit` to where it is trained."""
+        for place, array in self._places(fit):
+            place[...] = array
+
+    def store(self, fit: Fit) -> None:
+        """Copy the model back into the arrays of `fit`."""
+        for place, array in self._places(fit):
+            array[...] = place
+
+    def _places(self, fit: Fit) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+        """Views of the bench's arrays and of those of the one model of `fit`, of equal shapes."""
+        state, n_weights = self.state, self.layout.n_weights
+        for place, array in (
+            (state.weights, fit.stack.weights),
+            (state.moments, fit.moments),
+            (state.average, fit.average),
+            (state.swa, fit.swa),
+            (state.best, fit.best),
+            (state.ring, fit.ring),
+        ):
+            own = array[0].reshape(-1, n_weights)
+            yield place.reshape(-1, state.weights.size)[:, :n_weights], own
+        yield state.watch, fit.watch[0]
+
+
+def _state(fit: Fit) -> State:
+    """Room for one model like those of `fit`: rows are filled up to a multiple of 16 numbers, so that all are aligned."""
+    width = -(-fit.stack.architecture.n_weights // 16) * 16
+    return State(
+        weights=aligned(width),
+        gradient=aligned(width),
+        moments=aligned(fit.moments.shape[1], width),
+        average=aligned(width),
+        swa=aligned(fit.swa.shape[1] * width),
+        best=aligned(fit.best.shape[1] * width),
+        ring=aligned(fit.ring.shape[1], width),
+        watch=np.empty(N_WATCHED),
+    )
 
 
 def _scratch(fit: Fit, height: int) -> Scratch:
@@ -309,27 +346,31 @@ def _scratch(fit: Fit, height: int) -> Scratch:
     starts = np.cumsum((0, *widths))
     connects = any(recipe.drop_connect > 0 for recipe in recipes)
     bytes_per_unit = 2 if architecture.activation == "rrelu" else 1
-    shared = max(height, *(n_in * n_columns for n_in, n_columns in zip(sizes, columns, strict=False))) if connects else height
+    shared = (
+        max(height, *(n_in * n_columns for n_in, n_columns in zip(sizes, columns, strict=False)))
+        if connects
+        else height
+    )
     noise_bytes = (height * sizes[0], *(bytes_per_unit * height * size for size in sizes[1:-1]), shared)
     word_starts = np.cumsum((0, *(-(-n_bytes // 8) for n_bytes in noise_bytes)))
-    empty = functools.partial(np.empty, dtype=np.float32)
     widest = max(columns)
     return Scratch(
         height=height,
         widest=widest,
         starts=starts[:-1],
         word_starts=word_starts[:-1],
-        targets=empty(height * sizes[-1]),
-        row_weights=empty(height),
-        values=empty(height * starts[-1]),
-        branches=empty(height * starts[-1] if architecture.residual else 0),
-        kept=empty(height * starts[-1]),
-        normed=empty(height * starts[-1] if architecture.batch_norm else 0),
-        inverse=empty(starts[-1]),
-        connected=empty(architecture.layout.n_matrix if connects else 0),
-        deltas=empty(3 * height * widest),
-        norms=empty(widest),
-        spare=empty(sizes[0] + sizes[-1]),
+        targets=aligned(height * sizes[-1]),
+        row_weights=aligned(height),
+        values=aligned(height * starts[-1]),
+        branches=aligned(height * starts[-1] if architecture.residual else 0),
+        kept=aligned(height * starts[-1]),
+        normed=aligned(height * starts[-1] if architecture.batch_norm else 0),
+        inverse=aligned(starts[-1]),
+        connected=aligned(architecture.layout.n_matrix if connects else 0),
+        deltas=aligned(3 * height * widest),
+        norms=aligned(widest),
+        spare=aligned(sizes[0] + sizes[-1]),
+        thin=aligned(THIN_TRANSPOSED * max(sizes)),
         words=np.empty(word_starts[-1], dtype=np.uint64),
     )
 
@@ -347,8 +388,8 @@ def _look(architecture: Architecture, recipe: Recipe, examples: Examples) -> Loo
         row_weights=read_only(row_weights),
         calibration=read_only(epoch_order(examples, CALIBRATION)[:n_calibrating]),
         worst_loss=EXPLODED * max(*chances, 1e-3),
-        previous=np.empty(architecture.n_weights, dtype=np.float32),
-        fused=np.empty(architecture.n_weights, dtype=np.float32),
+        previous=aligned(-(-architecture.n_weights // 16) * 16),
+        fused=aligned(-(-architecture.n_weights // 16) * 16),
         chunk=np.empty(scratch_size(architecture, CHUNK_HEIGHT), dtype=np.float32),
         outputs=np.empty((len(examples.valid), architecture.layer_sizes[-1]), dtype=np.float32),
         layers=np.empty(3 * n_calibrating * max(architecture.layer_sizes[0], *architecture.columns), dtype=np.float32),
@@ -371,7 +412,7 @@ def settings_of(recipe: Recipe, seed: np.uint64, horizon: int) -> Settings:
         threshold=dropout_threshold(recipe.dropout),
         connection_threshold=dropout_threshold(recipe.drop_connect),
         depth_threshold=dropout_threshold(recipe.stochastic_depth),
-        update=UPDATES[recipe.update].code,
+        update=-1 if recipe.update == LBFGS else UPDATES[recipe.update].code,
         a=a,
         b=b,
         epsilon=recipe.epsilon,
@@ -396,8 +437,9 @@ def _advance_model(fit: Fit, bench: _Bench, epochs: int, horizon: int, should_st
     """The fit of one model after `epochs` epochs in all, or fewer if it ended before; None if it was told to stop."""
     if fit.outcomes[0] is not None:
         return fit
+    bench.load(fit)
     history = [fit.history[0, : fit.epochs[0]]]
-    for block in _blocks(int(fit.epochs[0]), epochs, len(bench.examples.train)):
+    for block in _blocks(fit, epochs, len(bench.examples.train)):
         looked = np.full((len(block), len(HISTORY_FIELDS)), np.nan)
         last_epoch = _train_block(fit, bench, block, horizon, looked, should_stop)
         if last_epoch is None:
@@ -407,6 +449,7 @@ def _advance_model(fit: Fit, bench: _Bench, epochs: int, horizon: int, should_st
             fit = replace(fit, outcomes=(_outcome(fit, bench, block[last_epoch] + 1, looked[last_epoch]),))
             break
         history.append(looked)
+    bench.store(fit)
     curve = np.concatenate(history)
     return replace(fit, epochs=np.array([len(curve)]), history=curve[np.newaxis])
 
@@ -415,21 +458,21 @@ def _outcome(fit: Fit, bench: _Bench, epoch: int, looked: NDArray[np.float64]) -
     """Why the one model of `fit` ended in this epoch."""
     if has_diverged(looked, bench.look.worst_loss, len(bench.examples.valid) > 0):
         return diverged(epoch, float(looked[0]), fit.recipes[0].learning_rate_init)
-    return ran_out_of_patience(epoch, int(fit.watch[0, 1]))
+    return ran_out_of_patience(epoch, int(bench.state.watch[1]))
 
 
 def _train_block(
     fit: Fit, bench: _Bench, block: range, horizon: int, history: NDArray[np.float64], should_stop: Callable[[], bool]
 ) -> int | None:
-    """Train the one model of `fit` in place for a block of epochs and write their `history`.
+    """Train the model on the bench, that of `fit`, for a block of epochs and write their `history`.
 
     Returns the position in the block of the epoch that was the model's last, −1 if none was, None if it was told to stop.
     """
     recipe, n_train = fit.recipes[0], len(bench.examples.train)
-    settings, state = settings_of(recipe, fit.seeds[0], horizon), bench.state(fit)
+    settings = settings_of(recipe, fit.seeds[0], horizon)
     if recipe.update == LBFGS:
         return train_lbfgs(
-            bench.layout, settings, bench.data, bench.examples.train, state, bench.scratch, bench.look, block.start,
+            bench.layout, settings, bench.data, bench.examples.train, bench.state, bench.scratch, bench.look, block.start,
             history, should_stop,
         )  # fmt: skip
     n_steps = steps_per_epoch(n_train, recipe.batch_size)
@@ -442,7 +485,7 @@ def _train_block(
         if should_stop():
             return None
         last_epoch = train_steps(
-            bench.layout, settings, strengths, bench.data, bench.orders(block), state, bench.scratch, bench.look,
+            bench.layout, settings, strengths, bench.data, bench.orders(block), bench.state, bench.scratch, bench.look,
             block.start, piece.start, piece.stop, n_steps, rates, averaging, bench.running, history,
         )  # fmt: skip
         if last_epoch >= 0:
@@ -464,10 +507,13 @@ def epoch_order(examples: Examples, epoch: int) -> NDArray[np.int64]:
     return generator.permutation(examples.train)
 
 
-def _blocks(first: int, last: int, n_rows: int) -> Iterator[range]:
-    """The epochs from `first` to `last` in blocks whose minibatch orders fit into `ORDER_BYTES`."""
-    length = max(1, ORDER_BYTES // (8 * n_rows))
-    for start in range(first, last, length):
+def _blocks(fit: Fit, last: int, n_rows: int) -> Iterator[range]:
+    """The epochs from those of the one model of `fit` to `last` in blocks whose minibatch orders fit into `ORDER_BYTES`.
+
+    L-BFGS has no orders, and would lose its memory between blocks: its epochs are one.
+    """
+    length = max(1, last if fit.recipes[0].update == LBFGS else ORDER_BYTES // (8 * n_rows))
+    for start in range(int(fit.epochs[0]), last, length):
         yield range(start, min(start + length, last))
 
 

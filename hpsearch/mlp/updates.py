@@ -64,16 +64,16 @@ def moved(
     return new_weights.astype(dtype), moments.astype(dtype), average.astype(dtype)
 
 
-@compiled("void(float32[::1], float32[::1], float64, float64)")
-def add_penalty(weights: Array, gradient: Array, l1: float, l2: float) -> None:
+@compiled("void(float32[::1], float32[::1], int64, int64, float64, float64)")
+def add_penalty(weights: Array, gradient: Array, start: int, stop: int, l1: float, l2: float) -> None:
     """gradient ← gradient + l2 · w + l1 · sign(w), the OUT array; a pass of its own, which most models do without."""
     if l1 == 0 and l2 == 0:
         return
+    w, g = weights[start:stop], gradient[start:stop]
     pull, shrink = np.float32(l1), np.float32(l2)
-    for i in range(weights.size):
-        w = weights[i]
-        side = pull if w > 0 else (-pull if w < 0 else np.float32(0))
-        gradient[i] += shrink * w + side
+    for i in range(w.size):
+        side = pull if w[i] > 0 else (-pull if w[i] < 0 else np.float32(0))
+        g[i] += shrink * w[i] + side
 
 
 @compiled("float32(float32)")
@@ -96,7 +96,7 @@ def sgd(
     n_updates: int, ema_step: float,
 ) -> None:  # fmt: skip
     """Gradient descent, on minibatches stochastic: step = rate · g. No moments; `a`, `b`, `epsilon` are not read."""
-    add_penalty(weights[start:stop], gradient[start:stop], l1, l2)
+    add_penalty(weights, gradient, start, stop, l1, l2)
     w, g, mean = weights[start:stop], gradient[start:stop], average[start:stop]
     lr = np.float32(rate)
     shrink, towards = np.float32(1 - rate * decay), np.float32(ema_step)
@@ -123,7 +123,7 @@ def momentum(
 
     The velocity carries the rate, unlike PyTorch's: after a change of rate the old steps run out at their own size.
     """
-    add_penalty(weights[start:stop], gradient[start:stop], l1, l2)
+    add_penalty(weights, gradient, start, stop, l1, l2)
     w, g, mean = weights[start:stop], gradient[start:stop], average[start:stop]
     v = moments[0, start:stop]
     lr, keep = np.float32(rate), np.float32(a)
@@ -153,7 +153,7 @@ def nesterov(
 
     The weights are those of the look-ahead (Bengio et al. 2013), where the gradient is taken.
     """
-    add_penalty(weights[start:stop], gradient[start:stop], l1, l2)
+    add_penalty(weights, gradient, start, stop, l1, l2)
     w, g, mean = weights[start:stop], gradient[start:stop], average[start:stop]
     v = moments[0, start:stop]
     lr, keep, ahead = np.float32(rate), np.float32(a), np.float32(1 + a)
@@ -181,7 +181,7 @@ def adagrad(
     n_updates: int, ema_step: float,
 ) -> None:  # fmt: skip
     """Adagrad (Duchi et al. 2011): n ← n + g²; step = rate · g / (√n + ε). One moment, n; `a`, `b` are not read."""
-    add_penalty(weights[start:stop], gradient[start:stop], l1, l2)
+    add_penalty(weights, gradient, start, stop, l1, l2)
     w, g, mean = weights[start:stop], gradient[start:stop], average[start:stop]
     n = moments[0, start:stop]
     lr, eps = np.float32(rate), np.float32(epsilon)
@@ -214,7 +214,7 @@ def adadelta(
 
     The paper has no rate: it is 1. Its ε, 1e-6, sets the size of the first steps.
     """
-    add_penalty(weights[start:stop], gradient[start:stop], l1, l2)
+    add_penalty(weights, gradient, start, stop, l1, l2)
     w, g, mean = weights[start:stop], gradient[start:stop], average[start:stop]
     v, u = moments[0, start:stop], moments[1, start:stop]
     lr, eps, keep, fresh = np.float32(rate), np.float32(epsilon), np.float32(b), np.float32(1 - b)
@@ -246,7 +246,7 @@ def rmsprop(
 
     Not corrected for its start from zero: the first step is 1/√(1−b) times the rate.
     """
-    add_penalty(weights[start:stop], gradient[start:stop], l1, l2)
+    add_penalty(weights, gradient, start, stop, l1, l2)
     w, g, mean = weights[start:stop], gradient[start:stop], average[start:stop]
     v = moments[0, start:stop]
     lr, eps, keep, fresh = np.float32(rate), np.float32(epsilon), np.float32(b), np.float32(1 - b)
@@ -278,7 +278,7 @@ def adam(
 
     m ← a·m + (1−a)g    v ← b·v + (1−b)g²    step = rate · m/(1−aᵗ) / (√(v/(1−bᵗ)) + ε)
     """
-    add_penalty(weights[start:stop], gradient[start:stop], l1, l2)
+    add_penalty(weights, gradient, start, stop, l1, l2)
     w, g, mean = weights[start:stop], gradient[start:stop], average[start:stop]
     m, v = moments[0, start:stop], moments[1, start:stop]
     keep_1, fresh_1, keep_2, fresh_2 = np.float32(a), np.float32(1 - a), np.float32(b), np.float32(1 - b)
@@ -316,7 +316,7 @@ def nadam(
     PyTorch follows the report's warm-up of the momentum instead, μₜ = β₁(1 − 0.5 · 0.96^(0.004 t)), and with it
     carries the product of all μ: it starts from about half the momentum and reaches β₁ after some 10⁴ updates.
     """
-    add_penalty(weights[start:stop], gradient[start:stop], l1, l2)
+    add_penalty(weights, gradient, start, stop, l1, l2)
     w, g, mean = weights[start:stop], gradient[start:stop], average[start:stop]
     m, v = moments[0, start:stop], moments[1, start:stop]
     keep_1, fresh_1, keep_2, fresh_2 = np.float32(a), np.float32(1 - a), np.float32(b), np.float32(1 - b)
@@ -355,7 +355,7 @@ def amsgrad(
 
     As in PyTorch the maximum is of the uncorrected v, and then corrected; the paper corrects nothing.
     """
-    add_penalty(weights[start:stop], gradient[start:stop], l1, l2)
+    add_penalty(weights, gradient, start, stop, l1, l2)
     w, g, mean = weights[start:stop], gradient[start:stop], average[start:stop]
     m, v, u = moments[0, start:stop], moments[1, start:stop], moments[2, start:stop]
     keep_1, fresh_1, keep_2, fresh_2 = np.float32(a), np.float32(1 - a), np.float32(b), np.float32(1 - b)

@@ -9,15 +9,19 @@ from numpy.typing import NDArray
 
 from hpsearch.data.dataset import Dataset
 from hpsearch.mlp import train
+from hpsearch.mlp.losses import LOSSES
 from hpsearch.mlp.outcome import Outcome
 from hpsearch.mlp.predict import predict
 from hpsearch.mlp.recipe import Recipe
-from hpsearch.mlp.stack import Stack, training_operations
+from hpsearch.mlp.stack import Architecture, Stack, training_operations
 from hpsearch.space.distributions import Choice, LogUniform, Numeric, Uniform
 from hpsearch.space.space import SearchSpace
 
 WEIGHTS = ("raw", "ema")
 """Which weights of a fit predict: the last ones, or their moving average."""
+
+SAVED = ("moments", "average", "swa", "best", "ring", "watch", "history")
+"""Arrays of a fit that a checkpoint holds besides the weights."""
 
 Tensors = dict[str, NDArray[Any]]
 Meta = dict[str, Any]
@@ -110,13 +114,21 @@ class Network:
         return np.asarray(outputs)
 
     def save(self) -> tuple[Tensors, Meta]:
-        meta = {"layer_sizes": list(self.layer_sizes), "activation": self.stack.activation, "loss": self.loss}
-        return {"weights": self.weights}, meta
+        return {"weights": self.weights}, {"architecture": asdict(self.stack.architecture), "loss": self.loss}
 
     @classmethod
     def load(cls, tensors: Tensors, meta: Meta) -> "Network":
-        stack = Stack(tuple(meta["layer_sizes"]), meta["activation"], tensors["weights"][np.newaxis])
-        return cls(stack, meta["loss"])
+        return cls(Stack(_architecture(meta["architecture"]), tensors["weights"][np.newaxis]), meta["loss"])
+
+
+def _architecture(document: Meta) -> Architecture:
+    """The architecture whose fields were written as JSON."""
+    return Architecture(**document | {"layer_sizes": tuple(document["layer_sizes"])})
+
+
+NUMBER_LOSSES = tuple(name for name, loss in LOSSES.items() if not loss.of_classes)
+CLASS_LOSSES = tuple(name for name, loss in LOSSES.items() if loss.of_classes)
+"""What a config may name as its loss, in regression and in classification."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +137,7 @@ class MLPLearner:
 
     Args:
         n_inputs, n_outputs: of the encoded dataset.
-        loss: by name, from the task.
+        loss: by name, from the task; a config may name another one.
         order_seed: of the minibatch order.
         horizon: epochs over which the learning-rate schedules run.
     """
@@ -147,14 +159,22 @@ class MLPLearner:
         Recipe.from_config(config, Recipe.loss)
 
     def recipe(self, config: Mapping[str, Any]) -> Recipe:
-        """The recipe of a config, checked."""
-        return Recipe.from_config(config, self.loss)
+        """The recipe of a config, checked; where it names no loss, it gets the task's.
+
+        Raises:
+            ValueError: also for a loss of another task.
+        """
+        recipe = Recipe.from_config(config, self.loss)
+        losses = CLASS_LOSSES if LOSSES[self.loss].of_classes else NUMBER_LOSSES
+        if recipe.loss not in losses:
+            raise ValueError(f"loss must be one of {', '.join(losses)} for this task, but got {recipe.loss!r}")
+        return recipe
 
     def key(self, config: Mapping[str, Any]) -> Hashable:
         return self.recipe(config).stack_key
 
     def cost(self, config: Mapping[str, Any], dataset: Dataset) -> float:
-        sizes = self.recipe(config).layer_sizes(self.n_inputs, self.n_outputs)
+        sizes = self.recipe(config).architecture(self.n_inputs, self.n_outputs).layer_sizes
         return float(training_operations(sizes) * len(dataset.rows.train))
 
     def start(self, configs: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> train.Fit:
@@ -171,8 +191,8 @@ class MLPLearner:
         )
 
     def predict(self, fit: train.Fit, dataset: Dataset, rows: NDArray[np.int64], weights: str) -> NDArray[np.float32]:
-        stack = fit.average_stack if weights == "ema" else fit.stack
-        return predict(stack, self.loss, dataset.inputs, rows)
+        network = self.network(fit, weights)
+        return predict(network.stack, network.loss, dataset.inputs, rows)
 
     def take(self, fit: train.Fit, models: Sequence[int]) -> train.Fit:
         return train.take(fit, models)
@@ -182,42 +202,38 @@ class MLPLearner:
 
     def save(self, fit: train.Fit) -> tuple[Tensors, Meta]:
         outcome = fit.outcomes[0]
-        tensors = {
-            "weights": fit.stack.weights[0],
-            "first": fit.first[0],
-            "second": fit.second[0],
-            "average": fit.average[0],
-            "history": fit.history[0],
-        }
+        tensors = {name: getattr(fit, name)[0] for name in SAVED}
         meta = {
             "recipe": asdict(fit.recipes[0]),
             "seed": int(fit.seeds[0]),
-            "layer_sizes": list(fit.stack.layer_sizes),
+            "architecture": asdict(fit.stack.architecture),
             "epochs": int(fit.epochs[0]),
             "outcome": None if outcome is None else asdict(outcome),
         }
-        return tensors, meta
+        return tensors | {"weights": fit.stack.weights[0]}, meta
 
     def load(self, tensors: Tensors, meta: Meta) -> train.Fit:
-        recipe = dict(meta["recipe"], hidden_layer_sizes=tuple(meta["recipe"]["hidden_layer_sizes"]))
+        recipe = {name: tuple(value) if isinstance(value, list) else value for name, value in meta["recipe"].items()}
         outcome = meta["outcome"]
         return train.Fit(
             recipes=(Recipe(**recipe),),
             seeds=np.array([meta["seed"]], dtype=np.uint64),
-            stack=Stack(tuple(meta["layer_sizes"]), recipe["activation"], tensors["weights"][np.newaxis]),
-            first=tensors["first"][np.newaxis],
-            second=tensors["second"][np.newaxis],
-            average=tensors["average"][np.newaxis],
+            stack=Stack(_architecture(meta["architecture"]), tensors["weights"][np.newaxis]),
             epochs=np.array([meta["epochs"]], dtype=np.int64),
-            history=tensors["history"][np.newaxis],
             outcomes=(None if outcome is None else Outcome(**outcome),),
+            **{name: tensors[name][np.newaxis] for name in SAVED},
         )
 
     def is_of(self, fit: train.Fit, config: Mapping[str, Any], seed: int) -> bool:
         return fit.recipes == (self.recipe(config),) and fit.seeds.tolist() == [seed]
 
     def predictor(self, fit: train.Fit, weights: str) -> Network:
-        return Network(fit.average_stack if weights == "ema" else fit.stack, self.loss)
+        return self.network(fit, weights)
+
+    def network(self, fit: train.Fit, weights: str) -> Network:
+        """The models of `fit` for prediction. With patience, "ema" is the average of the best epoch, not of the last."""
+        kind = "best" if weights == "ema" and fit.recipes[0].patience > 0 else weights
+        return Network(fit.stack_of(kind), fit.recipes[0].loss)
 
 
 SIZES: tuple[tuple[float, int, tuple[tuple[int, ...], ...]], ...] = (

@@ -237,7 +237,7 @@ def train_cohort(
 
 def _evaluate(problem: Problem[F], task: Task, fit: F) -> TrialResult:
     dataset, scorer = problem.dataset, problem.scorer
-    outcome = fit.outcomes[0]
+    outcome = fit.outcomes[0] if fit.outcomes[0] is None or fit.outcomes[0].failed else None
     predictions, values = {}, dict.fromkeys(WEIGHTS, float("nan"))
     if outcome is None:
         valid = slice(0, len(dataset.rows.valid))

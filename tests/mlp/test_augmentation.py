@@ -1,4 +1,4 @@
-"""Augmentation: kernels against their naive twins, pictures one can check by eye, statistics, and what stays as it was."""
+"""Augmentation: kernels against naive twins, pictures to check by eye, statistics, and what must stay as it was."""
 
 from dataclasses import fields
 
@@ -142,10 +142,9 @@ def test_switching_noise_on_leaves_other_draws_as_they_were(name):
     np.testing.assert_allclose(augmented(alone, parts)[0], augmented(together, parts)[0], atol=1e-6)
 
 
-@pytest.mark.parametrize("name", EACH)
+# what is cut out is replaced, not computed with
+@pytest.mark.parametrize("name", [name for name in EACH if name != "cutout"])
 def test_nan_stays_to_be_seen(name):
-    if name == "cutout":
-        pytest.skip("what is cut out is replaced, not computed with")
     strengths = Augmentation(image_shape=(5, 6, 2), **{name: EACH[name]}).strengths(60)
     batch, targets, row_weights, inputs, rows = minibatch(0, 12, 60)
     batch[:], inputs[:], row_weights[:] = np.nan, np.nan, 1
@@ -199,7 +198,7 @@ def test_swapped_cells_are_read_where_nothing_was_augmented():
 def test_shares_of_mixup_follow_beta(parameter):
     height = 5000
     batch = np.zeros((height, 1), np.float32)
-    # row i is i; with equal weights its new value shows its share
+    # rows are 0 and 1 in turn: of a row and its opposite, and with equal weights, the mixture shows the share
     batch[:, 0] = np.arange(height) % 2
     targets, weights = batch.copy(), np.ones(height, np.float32)
     for update in range(20):
@@ -208,7 +207,10 @@ def test_shares_of_mixup_follow_beta(parameter):
         if (changed[0] % 1 != 0).any():
             break
     shares = np.where(batch == 1, changed[0], 1 - changed[0])[:, 0]
-    assert scipy.stats.kstest(shares, scipy.stats.beta(parameter, parameter).cdf).statistic < 2.5 / np.sqrt(height)
+    # Kolmogorov and Smirnov's statistic away from the ends, where float32 piles shares up at 0 and 1
+    points = np.linspace(1e-4, 1 - 1e-4, 999)
+    distances = (shares[:, None] <= points).mean(axis=0) - scipy.stats.beta(parameter, parameter).cdf(points)
+    assert np.abs(distances).max() < 2 / np.sqrt(height)
     np.testing.assert_array_equal(changed[0], changed[1])
     np.testing.assert_allclose(changed[2], 1, rtol=1e-6)
 
