@@ -24,7 +24,7 @@ from hpsearch.data.splits import deal, generator, strata
 from hpsearch.mlp.epochs import FRESH_WATCH
 from hpsearch.mlp.kernels import one_blas_thread
 from hpsearch.mlp.losses import LOSSES
-from hpsearch.mlp.predict import last_layers
+from hpsearch.mlp.predict import last_layers_naive
 from hpsearch.mlp.recipe import HYPERPARAMETERS, Recipe
 from hpsearch.mlp.stack import Stack
 from hpsearch.mlp.train import Examples, Fit, advance, start, take
@@ -37,6 +37,8 @@ FORMATS, DTYPES = ("csr", "csc"), (np.float64, np.float32)
 
 SCALINGS = ("standard", "whiten", None)
 CHECKPOINTS = "checkpoints"
+CHUNK_ROWS = 4096
+"""Rows that are predicted at a time, to bound the memory."""
 LARGEST_SEED = 2**63 - 1
 SPLIT_STREAM = 0
 """The purpose of the one draw that `generator` makes here."""
@@ -291,13 +293,18 @@ class _Networks(Arguments, BaseEstimator):  # type: ignore[misc]
         self.best_validation_score_ = float(np.nanmax(self.validation_scores_)) if held_out else None
 
     def _answers(self, X: Any) -> Doubles:
-        """(n_networks, n_rows, n_outputs): the networks' last layers, as float64."""
+        """(n_networks, n_rows, n_outputs): the networks' last layers, in float64.
+
+        In float32 the seventh digit of a row's answer would depend on its position: BLAS sums edges of blocks otherwise.
+        """
         check_is_fitted(self)
         X = _dense(validate_data(self, X, accept_sparse=FORMATS, dtype=DTYPES, reset=False))
+        stacks = self._stacks(self.fit_)
         with one_blas_thread():
-            inputs = _finite(self.scaling_.apply(X))
-        rows = np.arange(len(inputs))
-        return np.concatenate([last_layers(stack, inputs, rows) for stack in self._stacks(self.fit_)]).astype(np.float64)
+            inputs = _finite(self.scaling_.apply(X)).astype(np.float64)
+            chunks = [np.arange(first, min(first + CHUNK_ROWS, len(X))) for first in range(0, len(X), CHUNK_ROWS)]
+            answers = [[last_layers_naive(stack, inputs, rows) for stack in stacks] for rows in chunks]
+        return np.concatenate([np.concatenate(chunk) for chunk in answers], axis=1)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -454,7 +461,8 @@ class MLPRegressor(MultiOutputMixin, RegressorMixin, _Networks):  # type: ignore
 
     def predict(self, X: Any) -> Doubles:
         """(n_rows,) numbers, or (n_rows, n_outputs) of several targets."""
-        numbers = self.target_scaling_.undo(self._answers(X).mean(axis=0))
+        answers = self._answers(X).mean(axis=0)
+        numbers = self.target_scaling_.undo(answers)
         return numbers[:, 0] if numbers.shape[1] == 1 else numbers
 
     def _learn_classes(self, y: NDArray[Any], classes: None) -> None:
