@@ -52,9 +52,10 @@ def no_scaling(n_columns: int) -> Scaling:
 def fit_scaling(columns: Floats, row_weights: Doubles, whiten: bool = False) -> Scaling:
     """The scaling of the training rows `columns` (n_rows, n_columns) with weights (n_rows,) > 0.
 
-    Mean and deviation are weighted (the deviation is divided by Σ weights, as scikit-learn's StandardScaler does). With
-    `whiten` the rotation is that of Σ = Cov(scaled) = V Λ Vᵀ: its columns are v_k / √λ_k, so that Cov(scaled @ rotation)
-    is the unit matrix; by falling λ_k, those of (next to) no variance left out. scikit-learn's PCA knows no row weights.
+    Mean and deviation are weighted; the variance is divided by Σ weights, as in scikit-learn's StandardScaler. With
+    `whiten` and Cov(scaled) = V Λ Vᵀ, the columns of the rotation are v_k / √λ_k, so that Cov(scaled @ rotation) is the
+    unit matrix; by falling λ_k, those of next to no variance left out. This is PCA whitening; scikit-learn's PCA knows
+    no row weights.
 
     Raises:
         ValueError: for numbers so large that their variance is not finite.
