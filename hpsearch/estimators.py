@@ -1,7 +1,7 @@
 """`MLPClassifier` and `MLPRegressor`: the engine behind scikit-learn's interface, without a search.
 
-Their arguments are the fields of `Recipe`, by the same names, and those `OF_THE_ESTIMATOR`. What they learn is one `Fit`,
-of as many models as are averaged.
+Their arguments are the fields of `Recipe`, by the same names, and those `OF_THE_ESTIMATOR`. What they learn is one
+`Fit`, of as many models as are averaged.
 """
 
 import inspect
@@ -43,14 +43,15 @@ SPLIT_STREAM = 0
 """The purpose of the one draw that `generator` makes here."""
 
 DROPOUT = 0.1
-"""By default, as there is no search to find one: of six sets tried five were predicted better with it, none worse."""
+"""By default, as there is no search to find one: better on four of seven sets tried, a row or two worse on two."""
 
 OF_THE_ESTIMATOR: dict[str, tuple[Any, Any]] = {
     "loss": (str, None),
+    "initialiser": (str, "glorot_uniform"),
     "dropout": (float, None),
     "schedule": (str, None),
     "n_models": (int, 1),
-    "max_iter": (int, 100),
+    "max_iter": (int, 200),
     "early_stopping": (bool, False),
     "validation_fraction": (float, 0.1),
     "n_iter_no_change": (int, 10),
@@ -59,7 +60,10 @@ OF_THE_ESTIMATOR: dict[str, tuple[Any, Any]] = {
     "warm_start": (bool, False),
     "random_state": (int, None),
 }
-"""What is asked besides the recipe, or with another default: (type, default)."""
+"""What is asked besides the recipe, or with another default: (type, default).
+
+He's larger matrices learn few inputs by heart: iris is predicted to 0.94 from Glorot's, to 0.90 from his.
+"""
 
 ARGUMENTS = {
     each.name: (each.type, each.default) for each in fields(Recipe) if each.name != "patience"
@@ -79,7 +83,7 @@ COMMON = """
     their total weight before training, so that a table of few distinct rows has few minibatches.
 
     Attributes after `fit`:
-        loss_curve_: mean training loss of each epoch, noise on, without penalties; averaged over the models in training.
+        loss_curve_: mean training loss of each epoch, noise on, without penalties; the mean of the models in training.
         validation_scores_: with `early_stopping`, the negated loss on the rows held out after each epoch (greater is
             better), in the loss's units: neither accuracy nor R²; else None.
         best_loss_, best_validation_score_: the lowest of the one, the highest of the other, or None.
@@ -94,6 +98,7 @@ COMMON = """
         validation_fraction: share of rows held out (of each class, or of ten bins of a target), in (0, 0.5].
         n_iter_no_change: epochs without a better loss on the rows held out that early stopping waits for, ≥ 1; the
             recipe's `patience`.
+        initialiser: None for the one that suits the activation.
         dropout: None for 0.1, or 0 with update="lbfgs".
         schedule: None for "cosine" in `fit`, and "constant" in `partial_fit`, which cannot know how many calls there
             will be. Named, it runs over `max_iter` epochs in both, and then stays at its end.
@@ -173,7 +178,7 @@ def living(fit: Fit) -> Fit:
     return take(fit, [model for model, outcome in enumerate(fit.outcomes) if outcome not in failed])
 
 
-class _Networks(Arguments, BaseEstimator):  # type: ignore[misc]
+class _Networks(Arguments, BaseEstimator):
     """What both estimators do: check, scale, train and answer; how targets are read is left to them.
 
     Targets have two forms: `labels` (n_rows, n_labels) float64, which are numbers of classes, flags or numbers, and
@@ -203,14 +208,13 @@ class _Networks(Arguments, BaseEstimator):  # type: ignore[misc]
         self._train(X, self._labels(y), weights, fresh, self._recipe(patience, "cosine"), self.max_iter)
         return self
 
-    def _fit_part(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> Any:
+    def _fit_part(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> None:
         """One epoch more on these rows."""
         fresh = not hasattr(self, "fit_")
         X, y, weights = self._checked(X, y, sample_weight, fresh)
         if fresh or classes is not None:
             self._learn_classes(y, classes)
         self._train(X, self._labels(y), weights, fresh, self._recipe(0, "constant"), 1, horizon=self.max_iter)
-        return self
 
     def _checked(self, X: Any, y: Any, sample_weight: Any, fresh: bool) -> tuple[Any, Any, Doubles]:
         """X and y as dense arrays of finite numbers (y of labels, too), and the weights."""
@@ -314,8 +318,9 @@ class _Networks(Arguments, BaseEstimator):  # type: ignore[misc]
         self.n_iter_ = int(self.fit_.epochs.max())
         self.loss_curve_ = mean_curve(history[:, :, 0])
         self.best_loss_ = min(self.loss_curve_)
-        self.validation_scores_ = mean_curve(-history[:, :, 1]) if held_out else None
-        self.best_validation_score_ = float(np.nanmax(self.validation_scores_)) if held_out else None
+        scores = mean_curve(-history[:, :, 1])
+        self.validation_scores_ = scores if held_out else None
+        self.best_validation_score_ = float(np.nanmax(scores)) if held_out else None
 
     def _answers(self, X: Any) -> Doubles:
         """(n_networks, n_rows, n_outputs): the networks' last layers, in float64.
@@ -348,7 +353,7 @@ def _finite(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 @as_arguments
-class MLPClassifier(ClassifierMixin, _Networks):  # type: ignore[misc]
+class MLPClassifier(ClassifierMixin, _Networks):
     __doc__ = f"""Classification by one network, or by the mean probabilities of several.
 
     Labels are of any kind; columns of 0 and 1 (n_rows, n_labels) are several labels at once.
@@ -374,10 +379,11 @@ class MLPClassifier(ClassifierMixin, _Networks):  # type: ignore[misc]
         """
         if classes is None and not hasattr(self, "fit_"):
             raise ValueError("classes must be passed on the first call to partial_fit")
-        return self._fit_part(X, y, sample_weight, classes)
+        self._fit_part(X, y, sample_weight, classes)
+        return self
 
     def predict_proba(self, X: Any) -> Doubles:
-        """(n_rows, n_classes) float64 probabilities, rows sum to 1; of several labels (n_rows, n_labels), each alone."""
+        """(n_rows, n_classes) float64, rows sum to 1; of several labels (n_rows, n_labels), each by itself."""
         answers = self._answers(X)
         link = LOSSES[self.fit_.recipes[0].loss].link
         if self.has_several_labels_:
@@ -457,7 +463,7 @@ class MLPClassifier(ClassifierMixin, _Networks):  # type: ignore[misc]
         """One-hot; the flags themselves of two classes with one output, or of several labels."""
         if self.has_several_labels_ or (loss == "binary_logistic" and len(self.classes_) == 2):
             return labels.astype(np.float32)
-        return (labels == np.arange(len(self.classes_))).astype(np.float32)
+        return np.asarray(labels == np.arange(len(self.classes_)), dtype=np.float32)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -466,7 +472,7 @@ class MLPClassifier(ClassifierMixin, _Networks):  # type: ignore[misc]
 
 
 @as_arguments
-class MLPRegressor(MultiOutputMixin, RegressorMixin, _Networks):  # type: ignore[misc]
+class MLPRegressor(MultiOutputMixin, RegressorMixin, _Networks):
     __doc__ = f"""Regression of one number or several, by one network or by the mean prediction of several.
 
     Targets are standardised by the training rows; predictions are in their units, and of float64.
@@ -482,7 +488,8 @@ class MLPRegressor(MultiOutputMixin, RegressorMixin, _Networks):  # type: ignore
 
         Scaling, of the target too, is learned from the rows of the first call. Arguments as of `fit`.
         """
-        return self._fit_part(X, y, sample_weight, None)
+        self._fit_part(X, y, sample_weight, None)
+        return self
 
     def predict(self, X: Any) -> Doubles:
         """(n_rows,) numbers, or (n_rows, n_outputs) of several targets."""
