@@ -1,4 +1,5 @@
-"""Hyperparameter search and ensembling of multi-layer perceptrons for tables. See `search`.
+"""Hyperparameter search and ensembling of multi-layer perceptrons for tables. See `search`,
+`MLPClassifier` and `MLPRegressor`.
 
 The public names are loaded when they are first used (PEP 562), so that importing the package is quick.
 """
@@ -13,6 +14,8 @@ _HOMES = {
     "Integer": "hpsearch.space.distributions",
     "Locked": "hpsearch.record.lock",
     "LogUniform": "hpsearch.space.distributions",
+    "MLPClassifier": "hpsearch.estimators",
+    "MLPRegressor": "hpsearch.estimators",
     "Result": "hpsearch.api",
     "Uniform": "hpsearch.space.distributions",
     "load": "hpsearch.ensemble.ensemble",
@@ -28,6 +31,8 @@ __all__ = [
     "Integer",
     "Locked",
     "LogUniform",
+    "MLPClassifier",
+    "MLPRegressor",
     "Result",
     "Uniform",
     "load",

@@ -2,6 +2,8 @@ from hpsearch.api import Result as Result
 from hpsearch.api import search as search
 from hpsearch.ensemble.ensemble import Ensemble as Ensemble
 from hpsearch.ensemble.ensemble import load as load
+from hpsearch.estimators import MLPClassifier as MLPClassifier
+from hpsearch.estimators import MLPRegressor as MLPRegressor
 from hpsearch.record.journal import open_storage as open_storage
 from hpsearch.record.lock import Locked as Locked
 from hpsearch.space.distributions import Choice as Choice
