@@ -148,11 +148,16 @@ def resumed(fit: Fit, recipe: Recipe) -> Fit:
     """
     if replace(recipe, patience=0).stack_key != replace(fit.recipes[0], patience=0).stack_key:
         raise ValueError(
-            "layers, activation, batch_size, update, loss, swa_share and n_checkpoints must stay what they were for "
-            "training to go on; set warm_start=False to begin anew"
+            "hidden_layer_sizes, activation, pieces, batch_norm, residual, batch_size, update, loss, swa_share and "
+            "n_checkpoints must stay what they were for training to go on; set warm_start=False to begin anew"
         )
     watch = fit.watch.copy()
     watch[:, :2] = FRESH_WATCH[:2]
+    if recipe.n_checkpoints and recipe.checkpoint_every != fit.recipes[0].checkpoint_every:
+        raise ValueError(
+            f"checkpoint_every must stay {fit.recipes[0].checkpoint_every} for training to go on, but got "
+            f"{recipe.checkpoint_every}"
+        )
     return replace(
         fit,
         recipes=(recipe,) * fit.n_models,
@@ -279,8 +284,8 @@ class _Networks(Arguments, BaseEstimator):
         )
         n_inputs, n_outputs = examples.inputs.shape[1], examples.targets.shape[1]
         fit = start([recipe] * self.n_models, seeds, n_inputs, n_outputs) if fresh else resumed(self.fit_, recipe)
-        # weights that are not kept are refused before the work
-        self._stacks(fit)
+        if self.weights not in (None, CHECKPOINTS):
+            fit.check_kept(self.weights)
         epochs = int(fit.epochs.max()) + n_epochs
         self.fit_ = living(advance(fit, examples, epochs, horizon or epochs))
         self.scaling_, self.target_scaling_ = scaling, target_scaling
@@ -309,7 +314,12 @@ class _Networks(Arguments, BaseEstimator):
     def _stacks(self, fit: Fit) -> list[Stack]:
         """The networks that predict; ValueError for `weights` that are not kept."""
         if self.weights == CHECKPOINTS:
-            return fit.checkpoints()
+            kept = [stack for model in range(fit.n_models) for stack in take(fit, [model]).checkpoints()]
+            if not kept:
+                raise ValueError(
+                    f"weights='checkpoints' need a checkpoint, but there is none after {self.n_iter_} epochs"
+                )
+            return kept
         own = "best" if fit.recipes[0].patience else "ema"
         return [fit.stack_of(own if self.weights is None else self.weights)]
 

@@ -105,7 +105,9 @@ class Study:
         asked.check_names(HYPERPARAMETERS)
         dataset = prepare(X, y, random_state=random_state, **data)
         seed, n_train = int(random_state), len(dataset.rows.train)
-        whole_space = default_space(n_train, asked.entries.get("update")).replace(asked.entries).with_natural_bounds(BOUNDS)
+        whole_space = (
+            default_space(n_train, asked.entries.get("update")).replace(asked.entries).with_natural_bounds(BOUNDS)
+        )
         _check_values(whole_space)
         epochs = max_epochs or default_max_epochs(steps_per_epoch(n_train, largest_batch(whole_space)))
         learner = MLPLearner.of(dataset, order_seed=seed, horizon=epochs)

@@ -11,7 +11,13 @@ import pandas as pd
 import pytest
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, make_multilabel_classification
+from sklearn.datasets import (
+    load_breast_cancer,
+    load_diabetes,
+    load_iris,
+    make_classification,
+    make_multilabel_classification,
+)
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -455,3 +461,36 @@ def test_the_readme_s_example_runs():
     names: dict[str, object] = {}
     exec(snippet, names)
     assert names["model"].score(names["X"], names["y"]) > 0.95
+
+
+@pytest.mark.parametrize("weights", ["raw", "ema", "swa", "best", "checkpoints", None])
+def test_every_kind_of_weights_can_be_asked_for_from_the_start(weights):
+    X, y = make_classification(300, 6, flip_y=0.3, random_state=0)
+    model = MLPClassifier(
+        n_models=3, early_stopping=True, n_iter_no_change=2, n_checkpoints=2, swa_share=0.9, max_iter=20,
+        learning_rate_init=0.02, hidden_layer_sizes=(8,), random_state=0, weights=weights,
+    ).fit(X, y)  # fmt: skip
+    assert model.predict_proba(X).shape == (300, 2)
+
+
+def test_zero_and_one_are_numbers_too():
+    X, y = classes(40, 2)
+    MLPClassifier(**SMALL, weight_decay=0, clip_norm=1, max_norm=1, label_smoothing=0, beta_1=0).fit(X, y)
+
+
+def test_one_row_more_hardly_moves_the_average():
+    X, y = classes(640, 2)
+    model = MLPClassifier(random_state=0, batch_size=32, dropout=0.0, hidden_layer_sizes=(8,))
+    for _ in range(10):
+        model.partial_fit(X, y, classes=np.unique(y))
+    before = model.fit_.average.copy()
+    model.partial_fit(X[:1], y[:1])
+    moved = np.abs(model.fit_.average - before).sum() / np.abs(model.fit_.stack.weights - before).sum()
+    assert moved < 0.05
+
+
+def test_checkpoints_keep_their_pace():
+    X, y = classes(40, 2)
+    model = MLPClassifier(**SMALL, n_checkpoints=2, checkpoint_every=2, warm_start=True).fit(X, y)
+    with pytest.raises(ValueError, match="checkpoint_every must stay 2"):
+        model.set_params(checkpoint_every=1).fit(X, y)

@@ -392,8 +392,9 @@ def _sentence(table: pd.DataFrame, verdict: str) -> str:
     first = doubted.iloc[0]
     found = doubted[(doubted["part"] == first["part"]) & (doubted["point"] == first["point"])]
     top = found[found["layer"] == found["layer"].max()]
+    worst = max(top["verdict"], key=VERDICTS.index)
     lower = " Those of lower layers are, too: they may but inherit it." if len(found) > len(top) else ""
     return (
-        f"The gradient of {' and '.join(top['group'])} is {verdict}: relative error {top['max_error'].max():.1e} "
+        f"The gradient of {' and '.join(top['group'])} is {worst}: relative error {top['max_error'].max():.1e} "
         f"against {AGAINST[first['part']]} ({first['point']}).{lower}{kinks}"
     )

@@ -53,7 +53,6 @@ class Look(NamedTuple):
     targets: ReadRows
     row_weights: ReadNumbers
     calibration: ReadIndex
-    worst_loss: float
     previous: Numbers
     fused: Numbers
     chunk: Numbers
@@ -179,7 +178,9 @@ def end_epoch(
     if settings.plateau_patience >= 0:
         watch_plateau(watched, state.watch[2:], settings.plateau_patience, settings.plateau_drop)
     if 0 <= settings.swa_after < epoch:
-        swa_step(state.swa, state.weights, epoch - settings.swa_after - 1)
+        # a horizon that was shortened may begin in the middle of the tail
+        n_before = 0 if np.isnan(state.swa[0]) else epoch - settings.swa_after - 1
+        swa_step(state.swa, state.weights, n_before)
         estimate_statistics(layout, data, state.swa, look)
     slot = ring_slot(epoch, settings.checkpoint_every, state.ring.shape[0])
     if slot >= 0:
@@ -187,22 +188,23 @@ def end_epoch(
 
 
 @compiled(
-    "int64(Layout, Settings, Strengths, Data, int64[:, ::1], State, Scratch, Look, int64, int64, int64, int64,"
+    "int64(Layout, Settings, Strengths, Data, int64[:, ::1], State, Scratch, Look, int64, int64, int64, int64, int64,"
     " float64[::1], float64[::1], float64[::1], float64[:, ::1])",
     flags=(),
 )
 def train_steps(
     layout: Layout, settings: Settings, strengths: Strengths, data: Data, orders: NDArray[np.int64], state: State,
-    scratch: Scratch, look: Look, first_epoch: int, first_step: int, last_step: int, n_steps: int,
+    scratch: Scratch, look: Look, first_epoch: int, first_update: int, first_step: int, last_step: int, n_steps: int,
     rates: NDArray[np.float64], ema_steps: NDArray[np.float64], running: NDArray[np.float64],
     history: NDArray[np.float64],
 ) -> int:  # fmt: skip
     """Steps `first_step` to `last_step` of one model's epochs, `n_steps` to an epoch, with a look at each epoch's end.
 
-    Step s of epoch e trains on orders[e, s·n // n_steps : (s+1)·n // n_steps]; epoch 0 is the model's `first_epoch`,
-    from 0. `rates` and `ema_steps` hold the learning rate and the step of the average for each update. At an epoch's
-    end `history` (n_epochs, 3) gets the mean training loss, the averaged weights' loss on the rows held out, and the
-    last update's ratio; `running` (2,) carries the sums of losses and row weights from call to call.
+    Step s of epoch e trains on orders[e, s·n // n_steps : (s+1)·n // n_steps]; epoch 0 is the model's `first_epoch` and
+    step 0 its `first_update`, both counted from 0. `rates` and `ema_steps` hold the learning rate and the step of the
+    average for each update. At an epoch's end `history` (n_epochs, 3) gets the mean training loss, the averaged
+    weights' loss on the rows held out, and the last update's ratio; `running` (2,) carries the sums of losses and row
+    weights from call to call.
 
     Returns the epoch after which training ended, because a loss exceeded the worst allowed, a weight was not finite or
     patience ran out, else −1. Compiled without fast-math flags: the comparisons must see NaN.
@@ -220,7 +222,7 @@ def train_steps(
             copy_numbers(state.weights, look.previous)
         running[0] += train_step(
             layout, settings, strengths, data, rows, state, scratch, rates[step] * state.watch[4], ema_steps[step],
-            first_epoch * n_steps + step,
+            first_update + step,
         )  # fmt: skip
         for i in range(rows.size):
             running[1] += scratch.row_weights[i]
@@ -228,7 +230,7 @@ def train_steps(
             end_epoch(
                 layout, settings, data, state, look, first_epoch + epoch + 1, running[0] / running[1], history[epoch]
             )
-            bad = has_diverged(history[epoch], look.worst_loss, look.outputs.shape[0] > 0)
+            bad = has_diverged(history[epoch], settings.worst_loss, look.outputs.shape[0] > 0)
             if bad or has_no_patience(settings, state):
                 return epoch
     return -1

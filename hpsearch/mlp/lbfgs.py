@@ -54,7 +54,9 @@ def train_lbfgs(
         loss = mean * height / weight_of_rows
         end_epoch(layout, settings, data, state, look, first_epoch + done + 1, loss, history[done])
         look.previous[:] = state.weights
-        if has_diverged(history[done], look.worst_loss, look.outputs.shape[0] > 0) or has_no_patience(settings, state):
+        if has_diverged(history[done], settings.worst_loss, look.outputs.shape[0] > 0) or has_no_patience(
+            settings, state
+        ):
             last_epoch = done
         done += 1
         if last_epoch >= 0 or done == len(history):

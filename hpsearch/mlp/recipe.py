@@ -82,7 +82,7 @@ BOUNDS: dict[str, tuple[float | None, float | None]] = {
 } | AUGMENTATION_BOUNDS
 """Natural bounds of the numbers, (lowest, highest); a lowest that is 0 may be reached, a highest that is 1 may not."""
 
-NOT_ZERO = ("huber_delta", "quantile", "drop_every")
+NOT_ZERO = ("huber_delta", "quantile", "drop_every", "epsilon")
 """Numbers that may come near 0, but not reach it."""
 
 
@@ -116,7 +116,7 @@ class Recipe:
         rho: decay of squares in `rmsprop` and `adadelta`.
         beta_1, beta_2: of the Adam family.
         ftrl_beta: of `ftrl`.
-        epsilon: added to denominators.
+        epsilon: added to denominators, > 0: where a gradient is always 0, so is the rest of them.
         weight_decay: decoupled decay of the weight matrices (not of biases), per unit of learning rate, ≥ 0; None for
             the rule's own: 0.01 for `adamw`, else 0.
         alpha, l1_ratio: the penalty alpha · (l1_ratio · Σ|w| + (1 − l1_ratio) / 2 · Σw²) on the weight matrices,
@@ -134,7 +134,7 @@ class Recipe:
             goes.
         patience: epochs without a better validation loss (of the average; the training loss where no rows are held out)
             after which training ends; the best weights are kept, which adds one copy of the weights.
-        prune: share of the matrices' entries, the smallest, that are zero in prediction.
+        prune: share of each matrix's entries, the smallest, that are zero in prediction.
         noise, swap_noise, mixup, image_shape, shift, flip, crop_pad, cutout, brightness, contrast: augmentation of the
             training rows, see `augmentation`.
     """
@@ -207,6 +207,8 @@ class Recipe:
         self._fill_in()
         for field in fields(self):
             _check_type(field.name, field.type, getattr(self, field.name))
+            if field.type is float and _is_whole(getattr(self, field.name)):
+                object.__setattr__(self, field.name, float(getattr(self, field.name)))
         for name, (low, high) in BOUNDS.items():
             _check_bounds(name, low, high, getattr(self, name))
         self._check_combinations()
@@ -236,6 +238,8 @@ class Recipe:
                 f"label_smoothing must be 0 for loss={self.loss!r}, which has no probabilities of classes, but got "
                 f"{self.label_smoothing!r}"
             )
+        if self.batch_norm and self.batch_size == 1:
+            raise ValueError("batch_size must be ≥ 2 with batch_norm=True, for one row has no variance, but got 1")
         _ = self.augmentation
         if self.update == LBFGS and self.activation == "rrelu":
             raise ValueError("activation must not be 'rrelu' with update='lbfgs', for its slopes are random")
@@ -260,6 +264,7 @@ class Recipe:
                 raise ValueError(f"unknown hyperparameter {name!r}{hint} Known are: {', '.join(HYPERPARAMETERS)}")
         chosen = dict(config)
         sizes = chosen.get("hidden_layer_sizes", cls.hidden_layer_sizes)
+        sizes = sizes.tolist() if isinstance(sizes, np.ndarray) else sizes
         chosen["hidden_layer_sizes"] = sizes if isinstance(sizes, list | tuple) else (sizes,)
         for name, value in chosen.items():
             chosen[name] = tuple(value) if isinstance(value, list) else value

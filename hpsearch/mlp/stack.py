@@ -55,7 +55,7 @@ class Architecture:
         activation: of the hidden layers, see `ACTIVATIONS`.
         pieces: linear pieces of a maxout unit, ≥ 2; other activations have one.
         batch_norm: hidden layers are normalised before the bias and the activation (Ioffe and Szegedy 2015).
-        residual: a hidden layer as wide as the hidden layer below adds its input it to its output (He et al. 2016).
+        residual: a hidden layer as wide as the hidden layer below adds its input to its output (He et al. 2016).
     """
 
     layer_sizes: tuple[int, ...]

@@ -62,7 +62,8 @@ class Settings(NamedTuple):
     """A recipe's numbers, with codes for names and thresholds (0 to 255) for shares that are dropped; 0 is off.
 
     `a` and `b` are the update rule's coefficients; after the epoch `swa_after` weights are averaged uniformly (−1:
-    never); `plateau_patience` is −1 for other schedules; `augments` is 1 if there are any `Strengths`.
+    never); `plateau_patience` is −1 for other schedules; `augments` is 1 if there are any `Strengths`; a loss above
+    `worst_loss` is divergence.
     """
 
     loss: int
@@ -88,6 +89,7 @@ class Settings(NamedTuple):
     plateau_patience: int
     plateau_drop: float
     augments: int
+    worst_loss: float
     seed: Seed
 
 

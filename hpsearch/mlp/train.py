@@ -81,7 +81,7 @@ class Fit:
         best: (n_models, 1, n_weights) float32, the average of the best epoch so far; 0 instead of 1 without patience.
         ring: (n_models, n_checkpoints, n_weights) float32, raw weights; a new checkpoint takes the oldest one's place.
         watch: (n_models, 5) float64, see `epochs`.
-        epochs: (n_models,) int64, epochs trained.
+        epochs, updates: (n_models,) int64, epochs and updates done.
         history: (n_models, n_epochs, 3) float64, NaN where a model was not trained: see `HISTORY_FIELDS`. Training
             loss: mean over the epoch's minibatches, noise on. Validation loss: of the average, after the epoch; NaN if
             no rows are held out. Update ratio: ‖Δw‖ / ‖w‖ of the epoch's last update (a healthy one is near 1e-3).
@@ -98,6 +98,7 @@ class Fit:
     ring: Array
     watch: NDArray[np.float64]
     epochs: NDArray[np.int64]
+    updates: NDArray[np.int64]
     history: NDArray[np.float64]
     outcomes: tuple[Outcome | None, ...]
 
@@ -126,13 +127,17 @@ class Fit:
         Raises:
             ValueError: for weights that these recipes do not keep, or that there are none of yet.
         """
-        kept = {"raw": self.stack.weights, "ema": self.average}
-        kept |= {name: array[:, 0] for name, array in (("swa", self.swa), ("best", self.best)) if array.shape[1]}
-        if weights not in kept:
-            raise ValueError(f"weights must be one of {', '.join(kept)} for these recipes, but got {weights!r}")
+        self.check_kept(weights)
         if weights == "swa" and np.isnan(self.swa).all(axis=(1, 2)).any():
             raise ValueError("weights='swa' need an epoch in the last share of the horizon: there was none yet")
-        return self._ready(kept[weights])
+        kept = {"raw": self.stack.weights, "ema": self.average, "swa": self.swa, "best": self.best}[weights]
+        return self._ready(kept if kept.ndim == 2 else kept[:, 0])
+
+    def check_kept(self, weights: str) -> None:
+        """ValueError for a kind of weights that these recipes do not keep."""
+        kept = ("raw", "ema", *(name for name in ("swa", "best") if getattr(self, name).shape[1]))
+        if weights not in kept:
+            raise ValueError(f"weights must be one of {', '.join(kept)} for these recipes, but got {weights!r}")
 
     def checkpoints(self) -> list[Stack]:
         """The ring of checkpoints as networks for prediction, oldest first; fewer if there were not so many yet.
@@ -155,7 +160,7 @@ class Fit:
         return _pruned(stack, shares) if any(shares) else stack
 
 
-ARRAYS = ("seeds", "moments", "average", "swa", "best", "ring", "watch", "epochs")
+ARRAYS = ("seeds", "moments", "average", "swa", "best", "ring", "watch", "epochs", "updates")
 """Fields of a fit with one entry per model; weights and history besides."""
 
 
@@ -189,6 +194,7 @@ def start(recipes: Sequence[Recipe], seeds: Sequence[int], n_inputs: int, n_outp
         ring=np.repeat(copies, first.n_checkpoints, axis=1),
         watch=np.tile(FRESH_WATCH, (n_models, 1)),
         epochs=np.zeros(n_models, dtype=np.int64),
+        updates=np.zeros(n_models, dtype=np.int64),
         history=np.empty((n_models, 0, len(HISTORY_FIELDS))),
         outcomes=(None,) * n_models,
     )
@@ -270,6 +276,12 @@ def _check_examples(layer_sizes: tuple[int, ...], examples: Examples) -> None:
                 f"{name} must have the shape {expected} for {n_rows} rows of inputs and layer_sizes={layer_sizes}, "
                 f"but got {shape}"
             )
+        if not np.isfinite(getattr(examples, name)).all():
+            raise ValueError(f"{name} must hold finite numbers, but hold NaN or infinite ones")
+    if (examples.row_weights < 0).any():
+        raise ValueError(f"row_weights must be ≥ 0, but got {examples.row_weights.min()}")
+    if not np.isfinite(examples.inputs).all():
+        raise ValueError("inputs must hold finite numbers, but hold NaN or infinite ones")
     for name, rows in (("train", examples.train), ("valid", examples.valid)):
         check_rows(name, rows, n_rows)
         if not examples.row_weights[rows].any() and (len(rows) or name == "train"):
@@ -283,7 +295,7 @@ class _Bench:
     """
 
     def __init__(self, fit: Fit, examples: Examples, height: int) -> None:
-        architecture, recipe = fit.stack.architecture, fit.recipes[0]
+        architecture = fit.stack.architecture
         _check_examples(architecture.layer_sizes, examples)
         self.examples = examples
         self.data = Data(*map(read_only, (examples.inputs, examples.targets, examples.row_weights)))
@@ -291,7 +303,7 @@ class _Bench:
         self.state = _state(fit)
         self.running = np.zeros(2)
         self.scratch = _scratch(fit, min(height, len(examples.train)))
-        self.look = _look(architecture, recipe, examples)
+        self.look = _look(architecture, examples)
         self._orders: tuple[range, NDArray[np.int64]] = range(0), np.empty((0, len(examples.train)), dtype=np.int64)
 
     def orders(self, epochs: range) -> NDArray[np.int64]:
@@ -378,32 +390,32 @@ def _scratch(fit: Fit, height: int) -> Scratch:
     )
 
 
-def _look(architecture: Architecture, recipe: Recipe, examples: Examples) -> Look:
-    """What the looks at the models of a fit work with; `recipe` is that of any of them."""
-    targets, row_weights = examples.targets[examples.valid], examples.row_weights[examples.valid]
-    chances = [_at_chance(recipe, examples.targets[examples.train], examples.row_weights[examples.train])]
-    if len(examples.valid):
-        chances.append(_at_chance(recipe, targets, row_weights))
+def _look(architecture: Architecture, examples: Examples) -> Look:
+    """What the looks at the models of a fit work with."""
     n_calibrating = min(CALIBRATION_ROWS, len(examples.train)) if architecture.batch_norm else 0
+    width = -(-architecture.n_weights // 16) * 16
     return Look(
         rows=read_only(padded(examples.valid)),
-        targets=read_only(targets),
-        row_weights=read_only(row_weights),
+        targets=read_only(examples.targets[examples.valid]),
+        row_weights=read_only(examples.row_weights[examples.valid]),
         calibration=read_only(epoch_order(examples, CALIBRATION)[:n_calibrating]),
-        worst_loss=EXPLODED * max(*chances, 1e-3),
-        previous=aligned(-(-architecture.n_weights // 16) * 16),
-        fused=aligned(-(-architecture.n_weights // 16) * 16),
+        previous=aligned(width),
+        fused=aligned(width),
         chunk=np.empty(scratch_size(architecture, CHUNK_HEIGHT), dtype=np.float32),
         outputs=np.empty((len(examples.valid), architecture.layer_sizes[-1]), dtype=np.float32),
         layers=np.empty(3 * n_calibrating * max(architecture.layer_sizes[0], *architecture.columns), dtype=np.float32),
     )
 
 
-def _at_chance(recipe: Recipe, targets: Array, row_weights: Array) -> float:
-    return LOSSES[recipe.loss].at_chance(targets, row_weights, recipe.loss_parameter)
+def worst_loss(recipe: Recipe, examples: Examples) -> float:
+    """The loss beyond which a model has diverged: many times that at chance, of training or validation rows."""
+    parts = [rows for rows in (examples.train, examples.valid) if len(rows)]
+    at_chance, number = LOSSES[recipe.loss].at_chance, recipe.loss_parameter
+    chances = [at_chance(examples.targets[rows], examples.row_weights[rows], number) for rows in parts]
+    return EXPLODED * max(*chances, 1e-3)
 
 
-def settings_of(recipe: Recipe, seed: np.uint64, horizon: int) -> Settings:
+def settings_of(recipe: Recipe, seed: np.uint64, horizon: int, worst_loss: float = np.inf) -> Settings:
     """The recipe of a model as compiled code sees it."""
     l1, l2 = recipe.penalties
     a, b = recipe.coefficients
@@ -431,6 +443,7 @@ def settings_of(recipe: Recipe, seed: np.uint64, horizon: int) -> Settings:
         plateau_patience=recipe.plateau_patience if recipe.schedule == "plateau" else -1,
         plateau_drop=recipe.drop,
         augments=int(recipe.augmentation.is_on),
+        worst_loss=worst_loss,
         seed=seed,
     )
 
@@ -453,12 +466,15 @@ def _advance_model(fit: Fit, bench: _Bench, epochs: int, horizon: int, should_st
         history.append(looked)
     bench.store(fit)
     curve = np.concatenate(history)
-    return replace(fit, epochs=np.array([len(curve)]), history=curve[np.newaxis])
+    recipe, n_train = fit.recipes[0], len(bench.examples.train)
+    n_steps = 1 if recipe.update == LBFGS else steps_per_epoch(n_train, recipe.batch_size)
+    n_updates = (len(curve) - fit.epochs) * n_steps
+    return replace(fit, epochs=np.array([len(curve)]), updates=fit.updates + n_updates, history=curve[np.newaxis])
 
 
 def _outcome(fit: Fit, bench: _Bench, epoch: int, looked: NDArray[np.float64]) -> Outcome:
     """Why the one model of `fit` ended in this epoch."""
-    if has_diverged(looked, bench.look.worst_loss, len(bench.examples.valid) > 0):
+    if has_diverged(looked, worst_loss(fit.recipes[0], bench.examples), len(bench.examples.valid) > 0):
         recipe = fit.recipes[0]
         return diverged(epoch, float(looked[0]), None if recipe.update == LBFGS else recipe.learning_rate_init)
     return ran_out_of_patience(epoch, int(bench.state.watch[1]))
@@ -472,24 +488,25 @@ def _train_block(
     Returns the position in the block of the model's last epoch, −1 if it goes on, None if it was told to stop.
     """
     recipe, n_train = fit.recipes[0], len(bench.examples.train)
-    settings = settings_of(recipe, fit.seeds[0], horizon)
+    settings = settings_of(recipe, fit.seeds[0], horizon, worst_loss(recipe, bench.examples))
     if recipe.update == LBFGS:
         return train_lbfgs(
             bench.layout, settings, bench.data, bench.examples.train, bench.state, bench.scratch, bench.look,
             block.start, history, should_stop,
         )  # fmt: skip
     n_steps = steps_per_epoch(n_train, recipe.batch_size)
-    updates = np.arange(block.start * n_steps, block.stop * n_steps)
-    rates = recipe.rates(updates / (horizon * n_steps))
-    averaging = ema_step(recipe.ema_decay, updates)
+    steps = np.arange(block.start * n_steps, block.stop * n_steps)
+    first_update = int(fit.updates[0]) + (block.start - int(fit.epochs[0])) * n_steps
+    rates = recipe.rates(steps / (horizon * n_steps))
+    averaging = ema_step(recipe.ema_decay, first_update + np.arange(len(steps)))
     strengths = recipe.augmentation.strengths(fit.stack.layer_sizes[0])
     operations = training_operations(fit.stack.layer_sizes) * n_train / n_steps
-    for piece in _pieces(len(updates), operations):
+    for piece in _pieces(len(steps), operations):
         if should_stop():
             return None
         last_epoch = train_steps(
             bench.layout, settings, strengths, bench.data, bench.orders(block), bench.state, bench.scratch, bench.look,
-            block.start, piece.start, piece.stop, n_steps, rates, averaging, bench.running, history,
+            block.start, first_update, piece.start, piece.stop, n_steps, rates, averaging, bench.running, history,
         )  # fmt: skip
         if last_epoch >= 0:
             return last_epoch
@@ -497,11 +514,12 @@ def _train_block(
 
 
 def _pruned(stack: Stack, shares: Sequence[float]) -> Stack:
-    """The stack with the smallest entries of its models' matrices set to zero, a share for each model."""
-    weights, n_matrix = stack.weights.copy(), stack.architecture.layout.n_matrix
-    for model, share in zip(weights, shares, strict=True):
-        model[:n_matrix] = prune(model[:n_matrix], share)
-    return replace(stack, weights=weights)
+    """The stack with the smallest entries of each matrix set to zero, a share for each model."""
+    pruned = replace(stack, weights=stack.weights.copy())
+    for matrices in pruned.matrices():
+        for matrix, share in zip(matrices, shares, strict=True):
+            matrix[...] = prune(matrix.reshape(-1), share).reshape(matrix.shape)
+    return pruned
 
 
 def epoch_order(examples: Examples, epoch: int) -> NDArray[np.int64]:

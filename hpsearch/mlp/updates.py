@@ -35,8 +35,8 @@ ARGUMENTS = (
 """Argument types of all kernels."""
 
 VANISHING = np.float32(1e-35)
-"""Decaying moments below this become 0, before they are subnormal: the processor works on those several times slower,
-and a dead unit's would stay so for ever."""
+"""Decaying first moments below this become 0, before they are subnormal: the processor works on those several times
+slower, and a dead unit's would stay so for ever. Second moments decay too slowly for it to pay."""
 
 
 def whole(rule: Rule) -> Naive:

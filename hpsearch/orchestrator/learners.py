@@ -209,6 +209,7 @@ class MLPLearner:
             "seed": int(fit.seeds[0]),
             "architecture": asdict(fit.stack.architecture),
             "epochs": int(fit.epochs[0]),
+            "updates": int(fit.updates[0]),
             "outcome": None if outcome is None else asdict(outcome),
         }
         return tensors | {"weights": fit.stack.weights[0]}, meta
@@ -220,6 +221,7 @@ class MLPLearner:
             seeds=np.array([meta["seed"]], dtype=np.uint64),
             stack=Stack(_architecture(meta["architecture"]), tensors["weights"][np.newaxis]),
             epochs=np.array([meta["epochs"]], dtype=np.int64),
+            updates=np.array([meta["updates"]], dtype=np.int64),
             outcomes=(None if outcome is None else Outcome(**outcome),),
             **{name: tensors[name][np.newaxis] for name in SAVED},
         )

@@ -61,6 +61,29 @@ def test_every_loss_passes_with_every_penalty(loss: str, smoothing: float, penal
     assert ("penalty" in set(check.table["part"])) == (penalty != "none")
 
 
+@pytest.mark.parametrize(("i", "activation"), list(enumerate(ACTIVATIONS)))
+@pytest.mark.parametrize(("j", "loss"), list(enumerate(LOSSES)))
+def test_every_pair_of_choices_passes(i: int, activation: str, j: int, loss: str) -> None:
+    """Activations meet losses; layers and penalties take turns, so that each of them meets each activation and loss."""
+    layers, penalty = list(LAYERS.values())[(i + j) % len(LAYERS)], list(PENALTIES.values())[(i + j // 2) % 4]
+    numbers = {"huber_delta": 0.7, "quantile": 0.3, "label_smoothing": 0.1 * (loss in SMOOTHED_LOSSES and i % 2)}
+    check = check_gradients(
+        SMALL | {"activation": activation, "loss": loss} | numbers | layers | penalty, n_rows=8, n_entries=3, seed=i + j
+    )
+    assert check.passed, check.sentence
+
+
+def test_the_pairs_are_all_there() -> None:
+    """What the test above relies on: the turns meet each activation and each loss, and each other."""
+    cases = [
+        (i, j, (i + j) % len(LAYERS), (i + j // 2) % 4) for i in range(len(ACTIVATIONS)) for j in range(len(LOSSES))
+    ]
+    for one, other in [(0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]:
+        pairs = {(case[one], case[other]) for case in cases}
+        sizes = [len({case[column] for case in cases}) for column in (one, other)]
+        assert len(pairs) == sizes[0] * sizes[1]
+
+
 @pytest.mark.parametrize("augmentation", [{"mixup": 0.3}, {"noise": 0.2, "swap_noise": 0.2}, {
     "image_shape": (2, 4), "shift": 1, "flip": True, "cutout": 1, "brightness": 0.2, "contrast": 0.2, "crop_pad": 1,
 }])  # fmt: skip
@@ -120,8 +143,8 @@ def test_a_batch_norm_without_a_term_is_found_below_it(monkeypatch: pytest.Monke
 
 def test_a_kernel_that_differs_from_its_twin_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     # training is told of a steeper loss than the twin: its kernels compute another gradient
-    def of_another_loss(recipe: Recipe, seed: np.uint64, horizon: int) -> steps.Settings:
-        return settings_of(recipe, seed, horizon)._replace(loss_parameter=0.6)
+    def of_another_loss(*arguments: Any) -> steps.Settings:
+        return settings_of(*arguments)._replace(loss_parameter=0.6)
 
     settings_of = train.settings_of
     monkeypatch.setattr(train, "settings_of", of_another_loss)

@@ -324,3 +324,18 @@ def test_models_of_one_stack_may_differ_in_all_else():
     assert same == set(CHANGES)
     share, more = Recipe(swa_share=0.1, patience=3), Recipe(swa_share=0.5, patience=9)
     assert share.stack_key == more.stack_key
+
+
+@pytest.mark.parametrize("name", [name for name in BOUNDS if TYPES[name] is float])
+def test_whole_numbers_become_floats(name):
+    """Compiled code takes no integer where a float belongs."""
+    low, high = BOUNDS[name]
+    value = 0 if high == 1 and name not in NOT_ZERO else 1 if high != 1 else None
+    if value is not None:
+        assert type(getattr(Recipe(**SUITS.get(name, {}) | {name: value}), name)) is float
+
+
+def test_one_row_has_no_variance():
+    with pytest.raises(ValueError, match="batch_size must be ≥ 2 with batch_norm=True"):
+        Recipe(batch_norm=True, batch_size=1)
+    assert Recipe.from_config({"hidden_layer_sizes": np.array([8, 4])}, "huber").hidden_layer_sizes == (8, 4)

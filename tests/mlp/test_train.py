@@ -569,14 +569,13 @@ def test_each_model_is_pruned_by_its_own_share(batch_norm):
     fit = train.advance(train.start(recipes, [1, 2, 3], 6, 3), EXAMPLES, 2, 2)
     whole = replace(fit, recipes=tuple(replace(one, prune=0.0) for one in recipes))
     for pruned, full in [(fit.stack_of("ema"), whole.stack_of("ema")), (fit.checkpoints()[0], whole.checkpoints()[0])]:
-        n_matrix = pruned.architecture.layout.n_matrix
-        zeros = (pruned.weights[:, :n_matrix] == 0).sum(axis=1)
-        assert zeros.tolist() == [int(share * n_matrix) for share in shares]
         kept = pruned.weights != 0
         assert_array_equal(pruned.weights[kept], full.weights[kept])
-        for model in (1, 2):
-            dropped = np.abs(full.weights[model][~kept[model]])
-            assert dropped.max() <= np.abs(full.weights[model, :n_matrix][kept[model, :n_matrix]]).min()
+        for matrices, whole_matrices in zip(pruned.matrices(), full.matrices(), strict=True):
+            for matrix, whole_matrix, share in zip(matrices, whole_matrices, shares, strict=True):
+                assert (matrix == 0).sum() == int(share * matrix.size)
+                dropped = np.abs(whole_matrix[matrix == 0])
+                assert dropped.max(initial=0) <= np.abs(whole_matrix[matrix != 0]).min()
 
 
 # memory
@@ -585,7 +584,9 @@ def test_each_model_is_pruned_by_its_own_share(batch_norm):
 def n_copies(**choices) -> float:
     """What a fit holds, in copies of its weights, but for history and the few numbers per model."""
     fit = train.start([recipe(**choices)], [1], 20, 3)
-    big = [array for name, array in arrays(fit).items() if name not in ("seeds", "watch", "epochs", "history")]
+    big = [
+        array for name, array in arrays(fit).items() if name not in ("seeds", "watch", "epochs", "updates", "history")
+    ]
     return sum(array.nbytes for array in big) / fit.stack.weights.nbytes
 
 
@@ -666,3 +667,52 @@ def test_arrays_of_another_size_are_refused(name):
 
 def test_every_choice_that_lbfgs_refuses_would_change_its_loss():
     assert set(NOT_WITH_LBFGS) <= {field.name for field in fields(Recipe)}
+
+
+@pytest.mark.parametrize(
+    ("loss", "name", "numbers"), [("huber", "huber_delta", (1e-3, 10.0)), ("quantile", "quantile", (0.01, 0.5))]
+)
+def test_what_counts_as_divergence_does_not_depend_on_company(loss, name, numbers):
+    """Models of one stack may differ in their loss's own number, and so in their loss at chance."""
+    examples = PROBLEMS["outliers"].examples
+    recipes = [
+        recipe(loss, update="sgd", learning_rate_init=rate, **{name: number})
+        for number, rate in zip(numbers, (3e3, 1e-3), strict=True)
+    ]
+    n_inputs, n_outputs = examples.inputs.shape[1], examples.targets.shape[1]
+    fit = train.start(recipes[::-1], [1, 1], n_inputs, n_outputs)
+    together = train.advance(fit, examples, 5, 5)
+    alone = train.advance(train.take(fit, [1]), examples, 5, 5)
+    assert alone.outcomes == (together.outcomes[1],)
+    assert_array_equal(alone.epochs, together.epochs[1:])
+
+
+def test_updates_are_counted_through_epochs_of_any_length():
+    """Noise, bias correction and the average's warm-up go by updates done, whatever rows they were done on."""
+    examples = PROBLEMS["sectors"].examples
+    fit = train.advance(train.start([recipe()], [1], 2, 5), examples, 3, 9)
+    n_steps = train.steps_per_epoch(len(examples.train), 32)
+    assert fit.updates.tolist() == [3 * n_steps]
+    further = train.advance(fit, replace(examples, train=examples.train[:3]), 4, 9)
+    assert further.updates.tolist() == [3 * n_steps + 1]
+    step = train.ema_step(0.998, fit.updates)[0]
+    moved = fit.average + np.float32(step) * (further.stack.weights - fit.average)
+    assert_allclose(further.average, moved, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["inputs", "targets", "row_weights"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_examples_that_are_not_finite_are_refused(name, bad):
+    examples = PROBLEMS["sectors"].examples
+    array = getattr(examples, name).copy()
+    array.flat[7] = bad
+    with pytest.raises(ValueError, match=f"{name} must hold finite numbers"):
+        train.advance(train.start([recipe()], [1], 2, 5), replace(examples, **{name: array}), 1, 9)
+
+
+def test_negative_row_weights_are_refused():
+    examples = PROBLEMS["sectors"].examples
+    weights = examples.row_weights.copy()
+    weights[3] = -1
+    with pytest.raises(ValueError, match="row_weights must be ≥ 0, but got -1"):
+        train.advance(train.start([recipe()], [1], 2, 5), replace(examples, row_weights=weights), 1, 9)
