@@ -209,10 +209,10 @@ OPTIONS = [
 ]
 
 
-def cost_of_options(repeats):
+def cost_of_options(options, repeats):
     """What each option adds to an epoch of 64-128-128-10, batch 64, as a share of it; plain runs in between."""
     sizes, batch, n_steps = SHAPES[3]
-    for option in OPTIONS:
+    for option in options:
         with_it, without = [], []
         for _ in range(repeats):
             with_it.append(ours(sizes, batch, n_steps, 1, 3, **option))
@@ -288,7 +288,7 @@ def main():
                     f"{shape:18} batch {batch:4} {contender:8} K={k:<3} {1e3 * seconds:9.3f} ms {share:6.3f}",
                     flush=True,
                 )
-        for option, cost in cost_of_options(1 if arguments.quick else repeats):
+        for option, cost in cost_of_options(OPTIONS[:5] if arguments.quick else OPTIONS, repeats):
             print(
                 f"{', '.join(f'{name}={value!r}' for name, value in option.items()):24} {cost:+7.1%} of a step",
                 flush=True,

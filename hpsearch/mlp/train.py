@@ -304,6 +304,8 @@ class _Bench:
         self.running = np.zeros(2)
         self.scratch = _scratch(fit, min(height, len(examples.train)))
         self.look = _look(architecture, examples)
+        # by the loss's own number, in which models of one stack may differ
+        self._worst_losses: dict[float, float] = {}
         self._orders: tuple[range, NDArray[np.int64]] = range(0), np.empty((0, len(examples.train)), dtype=np.int64)
 
     def orders(self, epochs: range) -> NDArray[np.int64]:
@@ -311,6 +313,16 @@ class _Bench:
         if self._orders[0] != epochs:
             self._orders = epochs, np.stack([epoch_order(self.examples, epoch) for epoch in epochs])
         return self._orders[1]
+
+    def worst_loss(self, recipe: Recipe) -> float:
+        """The loss beyond which a model has diverged: many times that at chance, of training or validation rows."""
+        loss, number = LOSSES[recipe.loss], recipe.loss_parameter
+        if number not in self._worst_losses:
+            targets, weights = self.examples.targets, self.examples.row_weights
+            parts = [rows for rows in (self.examples.train, self.examples.valid) if len(rows)]
+            chances = [loss.at_chance(targets[rows], weights[rows], number) for rows in parts]
+            self._worst_losses[number] = EXPLODED * max(*chances, 1e-3)
+        return self._worst_losses[number]
 
     def load(self, fit: Fit) -> None:
         """Copy the one model of `fit` to where it is trained."""
@@ -407,14 +419,6 @@ def _look(architecture: Architecture, examples: Examples) -> Look:
     )
 
 
-def worst_loss(recipe: Recipe, examples: Examples) -> float:
-    """The loss beyond which a model has diverged: many times that at chance, of training or validation rows."""
-    parts = [rows for rows in (examples.train, examples.valid) if len(rows)]
-    at_chance, number = LOSSES[recipe.loss].at_chance, recipe.loss_parameter
-    chances = [at_chance(examples.targets[rows], examples.row_weights[rows], number) for rows in parts]
-    return EXPLODED * max(*chances, 1e-3)
-
-
 def settings_of(recipe: Recipe, seed: np.uint64, horizon: int, worst_loss: float = np.inf) -> Settings:
     """The recipe of a model as compiled code sees it."""
     l1, l2 = recipe.penalties
@@ -474,7 +478,7 @@ def _advance_model(fit: Fit, bench: _Bench, epochs: int, horizon: int, should_st
 
 def _outcome(fit: Fit, bench: _Bench, epoch: int, looked: NDArray[np.float64]) -> Outcome:
     """Why the one model of `fit` ended in this epoch."""
-    if has_diverged(looked, worst_loss(fit.recipes[0], bench.examples), len(bench.examples.valid) > 0):
+    if has_diverged(looked, bench.worst_loss(fit.recipes[0]), len(bench.examples.valid) > 0):
         recipe = fit.recipes[0]
         return diverged(epoch, float(looked[0]), None if recipe.update == LBFGS else recipe.learning_rate_init)
     return ran_out_of_patience(epoch, int(bench.state.watch[1]))
@@ -488,7 +492,7 @@ def _train_block(
     Returns the position in the block of the model's last epoch, −1 if it goes on, None if it was told to stop.
     """
     recipe, n_train = fit.recipes[0], len(bench.examples.train)
-    settings = settings_of(recipe, fit.seeds[0], horizon, worst_loss(recipe, bench.examples))
+    settings = settings_of(recipe, fit.seeds[0], horizon, bench.worst_loss(recipe))
     if recipe.update == LBFGS:
         return train_lbfgs(
             bench.layout, settings, bench.data, bench.examples.train, bench.state, bench.scratch, bench.look,
