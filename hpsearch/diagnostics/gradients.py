@@ -358,7 +358,9 @@ def trained_gradient(point: _Point) -> NDArray[np.float32]:
     )  # fmt: skip
     n_done, examples = int(point.fit.epochs[0]), point.examples
     fit = start([recipe], [int(point.fit.seeds[0])], examples.inputs.shape[1], examples.targets.shape[1])
-    fit = replace(fit, stack=point.fit.stack, epochs=point.fit.epochs, history=point.fit.history)
+    fit = replace(
+        fit, stack=point.fit.stack, epochs=point.fit.epochs, updates=point.fit.updates, history=point.fit.history
+    )
     moved = advance(fit, examples, n_done + 1, n_done + 1)
     return np.asarray(moved.moments[0, 0] / np.float32(-RATE))
 
