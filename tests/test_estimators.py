@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from joblib.externals.loky import get_reusable_executor
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import (
@@ -425,8 +424,6 @@ def test_within_pipelines_and_searches():
     alone = GridSearchCV(pipeline, {"mlpclassifier__dropout": [0.0, 0.5]}, cv=3).fit(X, y)
     assert search.best_score_ > 0.9
     np.testing.assert_array_equal(search.cv_results_["mean_test_score"], alone.cv_results_["mean_test_score"])
-    # joblib keeps them for the next one who asks, and here that is another test, minutes later
-    get_reusable_executor().shutdown(wait=True)
 
 
 def test_defaults_are_good():
