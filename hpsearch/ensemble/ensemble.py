@@ -18,7 +18,7 @@ from hpsearch.orchestrator.learners import Network
 from hpsearch.record.checkpoints import from_safetensors, to_safetensors
 from hpsearch.record.folder import read_folder, write_folder
 
-FORMAT = "hpsearch model 1"
+FORMAT = "hpsearch model 2"
 DOCUMENT, MEMBERS, ENCODING = "model.json", "members.safetensors", "encoding.safetensors"
 
 

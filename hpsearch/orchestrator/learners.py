@@ -215,6 +215,8 @@ class MLPLearner:
         return tensors | {"weights": fit.stack.weights[0]}, meta
 
     def load(self, tensors: Tensors, meta: Meta) -> train.Fit:
+        if "updates" not in meta:
+            raise ValueError("the checkpoints are those of an earlier version, and cannot be gone on from: begin anew")
         outcome = meta["outcome"]
         return train.Fit(
             recipes=(Recipe.from_config(meta["recipe"], self.loss),),

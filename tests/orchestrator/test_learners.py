@@ -130,3 +130,9 @@ def test_every_default_config_is_a_recipe(n_train):
 )
 def test_the_largest_batch_of_a_space(entries, largest):
     assert largest_batch(SearchSpace.of(entries)) == largest
+
+
+def test_a_checkpoint_of_an_earlier_version_is_refused_in_words(learner, fit):
+    tensors, meta = learner.save(learner.take(fit, [0]))
+    with pytest.raises(ValueError, match="checkpoints are those of an earlier version"):
+        learner.load(tensors, {name: value for name, value in meta.items() if name not in ("updates", "architecture")})
