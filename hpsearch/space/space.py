@@ -13,6 +13,7 @@ from hashlib import blake2b
 from typing import Any, Self, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hpsearch.space.conversion import (
     Entry,
@@ -102,7 +103,7 @@ class SearchSpace:
         and counter (0, number, stage, 0). So it depends on no other config and no other entry of the space.
         """
         values = {name: d.from_unit(_uniform(seed, stage, number, name)) for name, d in self.distributions.items()}
-        return self._present(values)
+        return self.present(values)
 
     def to_unit(self, config: Mapping[str, Value]) -> dict[str, float]:
         """Name → unit coordinate, in [0, 1], of the searched hyperparameters the config has."""
@@ -128,7 +129,7 @@ class SearchSpace:
     def _searched_in(self, config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         return ((name, distribution) for name, distribution in self.distributions.items() if name in config)
 
-    def _present(self, values: Config) -> Config:
+    def present(self, values: Mapping[str, Value]) -> Config:
         """The values whose conditions hold, and the fixed ones. A condition on an absent Choice does not hold."""
         everything = {**values, **self.fixed}
 
@@ -166,9 +167,16 @@ def _read(entries: Mapping[str, object]) -> dict[str, Entry]:
 
 def _uniform(seed: int, stage: int, number: int, name: str) -> float:
     """A uniform number in [0, 1), a multiple of 2**-53; the same bits on every machine."""
+    return float(uniforms(seed, stage, name, 1, number)[0])
+
+
+def uniforms(seed: int, stage: int, name: str, n: int, number: int = 0) -> NDArray[np.float64]:
+    """(n,) uniform numbers in [0, 1), multiples of 2**-53: the first of the Philox stream that `SearchSpace.draw`
+    names; the same bits on every machine."""
     key = np.array([seed, int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little")], np.uint64)
     counter = np.array([0, number, stage, 0], np.uint64)
-    return (int(np.random.Philox(key=key, counter=counter).random_raw()) >> 11) * 2.0**-53
+    raw = np.random.Philox(key=key, counter=counter).random_raw(n)
+    return (raw >> np.uint64(11)) * 2.0**-53
 
 
 def _check_conditions(space: SearchSpace) -> None:
