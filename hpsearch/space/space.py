@@ -176,7 +176,7 @@ def uniforms(seed: int, stage: int, name: str, n: int, number: int = 0) -> NDArr
     key = np.array([seed, int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little")], np.uint64)
     counter = np.array([0, number, stage, 0], np.uint64)
     raw = np.random.Philox(key=key, counter=counter).random_raw(n)
-    return (raw >> np.uint64(11)) * 2.0**-53
+    return np.asarray(raw >> np.uint64(11), np.float64) * 2.0**-53
 
 
 def _check_conditions(space: SearchSpace) -> None:
