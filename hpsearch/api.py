@@ -1,8 +1,9 @@
 """`search`: from a table and a target to a tuned ensemble and the tables that tell how it came about."""
 
+import math
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import pandas as pd
 
 from hpsearch.ensemble.ensemble import Ensemble
+from hpsearch.knowledge import Like
+from hpsearch.orchestrator.plan import Plan
 from hpsearch.orchestrator.run import Workers
 from hpsearch.orchestrator.stop import Stop
 from hpsearch.record.trials import Storage, open_record
@@ -35,15 +38,12 @@ class Result:
 
     @property
     def best_config(self) -> dict[str, Any]:
-        """The hyperparameters of the trial with the best value on the validation rows."""
+        """The hyperparameters of the best trial: by the mean over its seeds, of those that completed the plan."""
         return self.findings.best_config
 
     @property
     def best_value(self) -> float:
-        """Its score on the validation rows, at the best of its rung ends (`trials` has the last).
-
-        It was chosen for it: read `honest_score` instead.
-        """
+        """Its score on the validation rows, the mean over its seeds. It was chosen for it: read `honest_score`."""
         return self.findings.best_value
 
     @property
@@ -72,8 +72,13 @@ class Result:
         return self.findings.members
 
     @property
+    def candidates(self) -> pd.DataFrame:
+        """One row per trial that completed the plan, the best first: what it scored with other seeds and rows."""
+        return self.findings.candidates
+
+    @property
     def decisions(self) -> pd.DataFrame:
-        """One row per stage, numeric hyperparameter and side of its range: do the best trials crowd there?"""
+        """What each stage said of the ranges, and what was decided: narrowed, widened, dropped; with a sentence."""
         return self.findings.decisions
 
     def leaderboard(self) -> pd.DataFrame:
@@ -99,13 +104,24 @@ def search(
     y: object,
     *,
     space: Mapping[str, object] | None = None,
-    n_trials: int = 64,
+    n_trials: int | None = None,
     max_epochs: int | None = None,
+    plan: Plan | None = None,
+    refine: str = "auto",
+    first: Sequence[Mapping[str, object]] = (),
+    like: Like = None,
+    sampler: Callable[[int], Any] | None = None,
+    estimator: object = None,
+    error_score: float | str = math.nan,
+    trial_timeout: float | None = None,
+    trial_memory: float | None = None,
     timeout: float | None = None,
     n_jobs: int | None = -1,
     backend: str | None = None,
     random_state: int = 0,
-    scoring: str | None = None,
+    scoring: object = None,
+    cv: object = None,
+    groups: object = None,
     task: str | None = None,
     categorical: Sequence[str | int] | None = None,
     sample_weight: object = None,
@@ -121,22 +137,42 @@ def search(
     title: str | None = None,
     verbose: int = 1,
 ) -> Result:
-    """Search the hyperparameters of MLPs for a table by random search with successive halving, and build an ensemble.
+    """Search the hyperparameters of MLPs for a table, coarse to fine, and build an ensemble.
+
+    Stage by stage, configs are drawn, trained shortly, and the best of them longer; between stages the ranges are
+    narrowed to where the best trials lie, and widened where these crowd at an edge. The table `decisions` says why.
 
     Args:
         X: DataFrame or array, (n_rows, n_columns). Text, booleans and pandas categories become one-hot inputs.
         y: class labels of any kind, or numbers, (n_rows,); or the name of a column of X.
         space: name → distribution, or a plain value that fixes it; replaces entries of the default space by name.
             Distributions of Optuna and `scipy.stats` are understood.
-        n_trials: the study's total, ≥ 1. A later call with more appends a stage of the missing ones; one with fewer
-            changes nothing.
+        n_trials: the study's total, ≥ 1, 64 by default. A later call with more appends a fine stage of the missing
+            ones; one with fewer changes nothing.
         max_epochs: of the longest trials, ≥ 1; by default enough for about 3,000 minibatches. A third and a ninth of
             it are the first rungs.
+        plan: the stages, in the place of `n_trials` and `max_epochs`; see `Plan.of` for the default.
+        refine: "auto" narrows and widens the ranges between stages, "warn" only says where the best trials crowd, and
+            "off" says nothing.
+        first: configs to try first, each name → value, such as the one in use; what they do not name is as in our
+            default config, which always is among the first.
+        like: the file of an earlier study, or (file, study_name): the first stage draws around its best trials.
+        sampler: seed → a sampler of Optuna's, which then draws the configs of each stage, as in
+            `lambda seed: optuna.samplers.TPESampler(seed=seed)`. Out of the promise of bit-identity.
+        estimator: any classifier or regressor of scikit-learn's kind, or a Pipeline, to be searched instead of our
+            networks; `space` then names its parameters. See `orchestrator.estimators`.
+        error_score: with an `estimator` that raises: NaN fails the trial, a number is its value, "raise" raises.
+        trial_timeout, trial_memory: seconds, and MB, that a trial of an `estimator` may take in each rung; it is
+            ended, and fails, beyond them.
         timeout: seconds; what is finished by then is used. Bit-identity across `n_jobs` does not hold with it.
         n_jobs, backend: joblib's; threads by default, since training releases the GIL. None: see
             `joblib.parallel_config`.
         random_state: seed of everything, 0 to 2⁶⁴ − 1.
-        scoring: scikit-learn's name of a score; log-loss or RMSE by default, negated.
+        scoring: scikit-learn's name of a score, or a callable of (estimator, X, y); a list or dict of several, of which
+            the first ranks. Log-loss or RMSE by default, negated.
+        cv: folds that every config is trained on, ranked by the mean: a number, a splitter of scikit-learn's, or pairs
+            of row numbers. Half of each fold's held-out rows rank, half choose the ensemble.
+        groups: (n_rows,) labels of rows that must not be torn apart by `cv`.
         task: "binary", "multiclass" or "regression", where it is not to be inferred.
         categorical: columns that are categories though they look like numbers.
         sample_weight: (n_rows,) ≥ 0, for training and scores.
@@ -162,20 +198,25 @@ def search(
         AllTrialsFailed: when no trial gave a usable model.
         KeyboardInterrupt, TimeoutError: when Ctrl-C or `timeout` came before the first trials were finished.
     """
+    if not isinstance(plan, Plan | None):
+        raise ValueError(f"plan must be a Plan, but got {plan!r}")
+    if plan is not None and max_epochs is not None:
+        raise ValueError(f"max_epochs={max_epochs!r} is given beside a plan, which has its own")
     study = Study.of(
-        X, y, title=title or study_name, space=space, max_epochs=max_epochs, random_state=random_state,
-        scoring=scoring, task=task, categorical=categorical, sample_weight=sample_weight, X_test=X_test, y_test=y_test,
-        test_size=test_size,
+        X, y, title=title or study_name, space=space, max_epochs=max_epochs if plan is None else plan.max_epochs,
+        random_state=random_state, scoring=scoring, refine=refine, first=first, like=like, sampler=sampler,
+        task=task, categorical=categorical, sample_weight=sample_weight, X_test=X_test, y_test=y_test,
+        test_size=test_size, cv=cv, groups=groups,
     )  # fmt: skip
     if not isinstance(refit, bool) or not isinstance(verbose, int):
         raise ValueError(f"refit must be True or False and verbose a whole number, but got {refit!r} and {verbose!r}")
-    n_trials, stop, workers = whole("n_trials", n_trials), Stop(timeout), Workers(n_jobs, backend)
+    n_trials = None if n_trials is None else whole("n_trials", n_trials)
+    stop, workers = Stop(timeout), Workers(n_jobs, backend, study.problem.learner.prefer)
     if not (isinstance(callbacks, Sequence) and all(callable(callback) for callback in callbacks)):
         raise ValueError(f"callbacks must be a list of functions of a RungRecord, but got {callbacks!r}")
     with open_record(storage, study_name, fits, synchronous=synchronous) as record:
-        plan = study.plan(record, n_trials)
         ensemble, findings = study.carry_out(
-            plan, record, stop, workers, callbacks=callbacks, refit=refit, verbose=verbose
+            study.plan(record, n_trials, plan), record, stop, workers, callbacks=callbacks, refit=refit, verbose=verbose
         )
     for sentence in findings.warnings:
         warnings.warn(sentence, UserWarning, stacklevel=2)

@@ -4,6 +4,7 @@
 an ensemble and the findings.
 """
 
+import json
 import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -18,32 +19,36 @@ import pandas as pd
 
 from hpsearch import __version__
 from hpsearch.data.dataset import Dataset, prepare
-from hpsearch.data.scoring import Scorer, guess_scores, quiet_scores
-from hpsearch.diagnostics.sanity import loss_at_chance
+from hpsearch.data.scoring import guess_scores, quiet_scores, scorers_of
+from hpsearch.diagnostics.sanity import chance_table, loss_at_chance
 from hpsearch.ensemble.average import Average, averages, leaderboard
+from hpsearch.ensemble.candidates import Candidates
 from hpsearch.ensemble.ensemble import Ensemble
 from hpsearch.ensemble.members import Library, Member, member_table
+from hpsearch.knowledge import Like, first_configs, start_from
 from hpsearch.mlp.kernels import one_blas_thread
 from hpsearch.mlp.recipe import BOUNDS, HYPERPARAMETERS
 from hpsearch.mlp.train import Fit, steps_per_epoch
-from hpsearch.orchestrator.learners import MLPLearner, default_space, largest_batch
-from hpsearch.orchestrator.plan import Plan, default_max_epochs, random_stage
-from hpsearch.orchestrator.run import Problem, RungRecord, Workers, run, score_rows, train_again
+from hpsearch.orchestrator.drawing import MODES, Drawing
+from hpsearch.orchestrator.learners import MLPLearner, default_config, default_space, largest_batch
+from hpsearch.orchestrator.plan import Plan, default_max_epochs
+from hpsearch.orchestrator.run import Problem, RungRecord, StageRecord, Workers, run, score_rows, train_again
 from hpsearch.orchestrator.stop import Stop
-from hpsearch.record.tables import history_table, trial_table
+from hpsearch.record.tables import decision_table, history_table, trial_table
 from hpsearch.record.trials import StudyRecord
 from hpsearch.report import remarks
 from hpsearch.report.curves import Curves
 from hpsearch.report.findings import Findings
 from hpsearch.report.progress import ProgressReport
 from hpsearch.space.distributions import Choice, Distribution
-from hpsearch.space.refine import boundary_check
 from hpsearch.space.space import SearchSpace
 
 Callback = Callable[[RungRecord], object]
 
 SHAPING = ("numpy", "scipy", "numba", "scikit-learn")
 """Packages whose versions shape the bits of a model."""
+N_TRIALS = 64
+"""Of a study that does not say otherwise."""
 N_CHECKED = 64
 """Configs that are drawn at the door, to see whether values that are right alone go together."""
 NO_REFITS: Mapping[int, Fit] = MappingProxyType({})
@@ -73,15 +78,13 @@ class Study:
     """One question on one dataset, checked.
 
     Attributes:
-        problem: the data, the space, the learner, the score and the seed.
-        learner: the problem's, as the MLP engine's own.
+        problem: the data, where configs come from, the learner, the scores and the seed.
         max_epochs: of the longest trials.
         title: of the report.
         guess_scores: what a constant guess scores, by part of the rows: "valid", "select", "test".
     """
 
-    problem: Problem[Fit]
-    learner: MLPLearner
+    problem: Problem[Any]
     max_epochs: int
     title: str
     guess_scores: dict[str, float]
@@ -89,7 +92,9 @@ class Study:
     @classmethod
     def of(
         cls, X: object, y: object, *, title: str, space: Mapping[str, object] | None = None,
-        max_epochs: int | None = None, random_state: int = 0, scoring: str | None = None, **data: Any,
+        max_epochs: int | None = None, random_state: int = 0, scoring: object = None, refine: str = "auto",
+        first: Sequence[Mapping[str, object]] = (), like: Like = None, sampler: Callable[[int], Any] | None = None,
+        **data: Any,
     ) -> "Study":  # fmt: skip
         """Check what is asked: the arguments are those of `search`, `data` those of `prepare`.
 
@@ -101,10 +106,12 @@ class Study:
             raise ValueError(f"title must be text, but got {title!r}")
         if not isinstance(space, Mapping | None):
             raise ValueError(f"space must be a dict of name → distribution or value, but got {space!r}")
+        if refine not in MODES:
+            raise ValueError(f"refine must be one of {', '.join(MODES)}, but got {refine!r}")
         asked = SearchSpace.of(space or {})
         asked.check_names(HYPERPARAMETERS)
         dataset = prepare(X, y, random_state=random_state, **data)
-        seed, n_train = int(random_state), len(dataset.rows.train)
+        seed, n_train = int(random_state), len(dataset.parts[0].rows.train)
         whole_space = (
             default_space(n_train, asked.entries.get("update")).replace(asked.entries).with_natural_bounds(BOUNDS)
         )
@@ -112,9 +119,13 @@ class Study:
         epochs = max_epochs or default_max_epochs(steps_per_epoch(n_train, largest_batch(whole_space)))
         learner = MLPLearner.of(dataset, order_seed=seed, horizon=epochs)
         _check_draws(whole_space, learner, seed)
-        scorer = Scorer.of(scoring, dataset.target)
-        guesses = guess_scores(scorer, dataset)
-        return cls(Problem(dataset, whole_space, learner, scorer, seed), learner, epochs, title, guesses)
+        configs = first_configs(first, whole_space, default_config(whole_space))
+        for config in configs:
+            learner.recipe(config)
+        drawing = Drawing(whole_space, seed, configs, refine, sampler, start_from(like, whole_space))
+        scorers = scorers_of(scoring, dataset.target)
+        guesses = guess_scores(scorers[0], dataset)
+        return cls(Problem(dataset, drawing, learner, scorers, seed), epochs, title, guesses)
 
     @property
     def dataset(self) -> Dataset:
@@ -134,29 +145,35 @@ class Study:
             "data": self.dataset.fingerprint,
             "scoring": self.problem.scorer.name,
             "max_epochs": self.max_epochs,
-            "space": self.problem.space.to_json(),
+            "space": self.problem.drawing.space.to_json(),
+            "refine": self.problem.drawing.mode,
+            "first": json.loads(json.dumps(self.problem.drawing.first)),
         }
 
-    def plan(self, record: StudyRecord, n_trials: int) -> Plan:
-        """The plan as it was recorded, topped up to `n_trials` and recorded again.
+    def plan(self, record: StudyRecord, n_trials: int | None, given: Plan | None = None) -> Plan:
+        """The plan as it was recorded, or else as `given`, or the default; topped up to `n_trials`, recorded again.
 
         Raises:
-            ValueError: if the record is of another question.
+            ValueError: if the record is of another question, or was begun with another plan than the one given.
         """
         record.identify(self.identity)
         if not record.versions:
             record.versions = _versions()
-        plan = self.planned(record, n_trials)
+        plan = self.planned(record, n_trials, given)
         record.plan = plan.to_json()
         return plan
 
-    def planned(self, record: StudyRecord | None, n_trials: int) -> Plan:
-        """As `plan`, but nothing is written; a new plan where nothing is recorded."""
+    def planned(self, record: StudyRecord | None, n_trials: int | None, given: Plan | None = None) -> Plan:
+        """As `plan`, but nothing is written."""
         if record is None or record.plan is None:
-            return Plan((random_stage(n_trials, self.max_epochs),))
-        # an identity is recorded before a plan, so it is only compared here
-        record.identify(self.identity)
-        return Plan.from_json(record.plan).topped_up(n_trials)
+            plan = given or Plan.of(n_trials or N_TRIALS, self.max_epochs)
+        else:
+            # an identity is recorded before a plan, so it is only compared here
+            record.identify(self.identity)
+            plan = Plan.from_json(record.plan)
+            if given is not None and plan.stages[: len(given.stages)] != given.stages:
+                raise ValueError(f"the study {record.study.study_name!r} was begun with another plan: {plan}")
+        return plan.topped_up(n_trials or plan.n_trials)
 
     def carry_out(
         self, plan: Plan, record: StudyRecord, stop: Stop, workers: Workers, *, callbacks: Sequence[Callback] = (),
@@ -171,14 +188,16 @@ class Study:
             KeyboardInterrupt, TimeoutError: if it was stopped before the first trials were finished.
         """
         clock = Clock(record, is_running=not record.read_only and not record.is_over(plan.n_trials))
-        library, curves = Library(), Curves(plan)
+        library, curves, candidates, decisions = Library(), Curves(plan), Candidates(plan), [decision_table()]
         with stop.on_interrupt(), one_blas_thread(), quiet_scores(), workers:
             chance = self._loss_at_chance(plan)
             with ProgressReport(plan, verbose) as progress:
                 for event in run(self.problem, plan, record, workers, stop):
                     progress.update(event)
-                    if isinstance(event, RungRecord):
-                        for consumer in (library.add, curves.add, *callbacks):
+                    if isinstance(event, StageRecord):
+                        decisions.append(event.decisions)
+                    elif isinstance(event, RungRecord):
+                        for consumer in (library.add, curves.add, candidates.add, *callbacks):
                             consumer(event)
                         clock.record()
             if len(library) == 0:
@@ -189,7 +208,8 @@ class Study:
         clock.record()
         is_whole = not curves.is_broken_off and refits is not None
         ended = "finished" if is_whole and record.is_over(plan.n_trials) else _early_end(record, stop)
-        findings = self._findings(plan, record, ensembles, library, curves, chance, ended)
+        decided = pd.concat(decisions, ignore_index=True)
+        findings = self._findings(plan, record, ensembles, library, curves, candidates, decided, chance, ended)
         sound = {
             number: fit
             for number, fit in (refits or {}).items()
@@ -200,9 +220,12 @@ class Study:
         return self._ensemble(ensembles[0], record, sound), findings
 
     def _loss_at_chance(self, plan: Plan) -> pd.DataFrame:
-        configs = [self.problem.space.draw(self.problem.seed, 0, n) for n in range(plan.stages[0].n_trials)]
-        recipes = [self.learner.recipe(config) for config in configs]
-        return loss_at_chance(recipes, self.learner.examples(self.dataset))
+        drawing, learner = self.problem.drawing, self.problem.learner
+        if not isinstance(learner, MLPLearner):
+            return chance_table([])
+        configs = [drawing.space.draw(drawing.seed, 0, n) for n in range(plan.stages[0].n_trials)]
+        recipes = [learner.recipe(config) for config in (*drawing.first, *configs)]
+        return loss_at_chance(recipes, learner.examples(self.dataset.parts[0]))
 
     def _train_again(self, chosen: Average, record: StudyRecord, workers: Workers, stop: Stop) -> dict[int, Fit] | None:
         """The chosen members, trained on all rows but the test rows; None if it was stopped before."""
@@ -225,19 +248,19 @@ class Study:
             encoding=self.dataset.encoding,
             target=self.dataset.target,
             networks=tuple(
-                self.learner.predictor(fit, member.weights) for fit, member in zip(fits, chosen.members, strict=True)
+                self.problem.learner.predictor(fit, member.weights) for fit, member in zip(fits, chosen.members, strict=True)
             ),
             votes=chosen.votes,
             about=self._about(chosen, refits),
         )
 
     def _kept_fit(self, member: Member, record: StudyRecord) -> Fit:
-        saved = record.checkpoints.load(member.result.number, member.result.epochs)
+        saved = record.checkpoints.load(member.result.number, member.result.budget)
         if saved is None:
             raise FileNotFoundError(
-                f"the checkpoint of trial {member.result.number} at {member.result.epochs} epochs has disappeared"
+                f"the checkpoint of trial {member.result.number} at {member.result.budget} epochs has disappeared"
             )
-        return self.learner.load(*saved)
+        return self.problem.learner.load(*saved)
 
     def _about(self, chosen: Average, refits: Collection[int]) -> dict[str, Any]:
         scores = {
@@ -263,20 +286,16 @@ class Study:
             ],
         }
 
-    def _decisions(self, trials: pd.DataFrame) -> pd.DataFrame:
-        """What each stage's end said of the ranges, by the trials up to it: earlier decisions stand."""
-        trials = trials[(trials["state"] != "RUNNING") | trials["value"].notna()]
-        stages = sorted(trials["stage"].unique().tolist())
-        found = [boundary_check(trials[trials["stage"] <= stage], self.problem.space, stage) for stage in stages]
-        return pd.concat(found, ignore_index=True)
-
     def _findings(
         self, plan: Plan, record: StudyRecord, ensembles: Sequence[Average], library: Library, curves: Curves,
-        chance: pd.DataFrame, ended: str,
+        candidates: Candidates, decisions: pd.DataFrame, chance: pd.DataFrame, ended: str,
     ) -> Findings:  # fmt: skip
-        trials = trial_table(record.study)
-        decisions = self._decisions(curves.at_their_best(trials))
-        best = library.best_first("ema")[0]
+        trials = curves.with_scores(trial_table(record.study))
+        final = candidates.best(self.dataset, self.problem.scorer)
+        best = library.best_first(self.problem.learner.weights[-1])[0]
+        best_config, best_value = best.result.config, best.valid_value
+        if len(final):
+            best_config, best_value = candidates.config(final["trial_number"][0]), final["value"][0]
         rows = self.dataset.rows
         return Findings(
             title=self.title,
@@ -286,16 +305,17 @@ class Study:
             n_columns=len(self.dataset.encoding.column_names),
             n_inputs=self.dataset.n_inputs,
             scoring=self.problem.scorer.name,
-            space=self.problem.space,
+            space=self.problem.drawing.space,
             plan=plan.to_json(),
             trials=trials,
             history=history_table(curves.histories()),
             members=member_table({average.name: (average.members, average.votes) for average in ensembles}),
             decisions=decisions,
+            candidates=final,
             leaderboard=leaderboard(ensembles),
             chance=chance,
-            best_config=best.result.config,
-            best_value=best.valid_value,
+            best_config=best_config,
+            best_value=best_value,
             seconds=record.seconds,
             ended=ended,
             warnings=(

@@ -1,6 +1,6 @@
 """Checks before the first epoch: does an untrained network know nothing?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -49,7 +49,12 @@ def loss_at_chance(recipes: Sequence[Recipe], examples: Examples) -> pd.DataFram
                 "verdict": _verdict((initial - chance) / max(trained, chance)),
             }
         )
-    table = pd.DataFrame(rows)
+    return chance_table(rows)
+
+
+def chance_table(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
+    """The rows of `loss_at_chance` with their sentences; a learner without weights has none."""
+    table = pd.DataFrame(rows, columns=["hidden_layer_sizes", "initial_loss", "chance_loss", "ratio", "verdict"])
     table["sentence"] = [
         f"{row.hidden_layer_sizes}: untrained loss {row.initial_loss:.3g}, at chance {row.chance_loss:.3g}: "
         f"{row.verdict}."

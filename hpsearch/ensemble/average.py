@@ -120,7 +120,9 @@ def average(members: Sequence[Member], positions: NDArray[np.int64]) -> NDArray[
 def averages(library: Library, dataset: Dataset, scorer: Scorer, seed: int) -> list[Average]:
     """One ensemble of each kind and, first, the chosen one: the kind with the least loss on the selection rows."""
     kinds = {
-        name: candidates(library.best_first(kind.weights)[: kind.max_members], dataset) for name, kind in KINDS.items()
+        name: candidates(library.best_first(kind.weights)[: kind.max_members], dataset)
+        for name, kind in KINDS.items()
+        if library.best_first(kind.weights)
     }
     each = [_ensemble({name: kind}, dataset, scorer, seed) for name, kind in kinds.items()]
     chosen = _ensemble(kinds, dataset, scorer, seed)

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hpsearch.orchestrator.learners import WEIGHTS
 from hpsearch.orchestrator.run import RungRecord, TrialResult
 
 MAX_MEMBERS = 32
@@ -44,13 +43,13 @@ class Library:
     """
 
     def __init__(self) -> None:
-        self._best: dict[str, list[Member]] = {weights: [] for weights in WEIGHTS}
+        self._best: dict[str, list[Member]] = {}
 
     def add(self, record: RungRecord) -> None:
         """Take up all trials of a rung that did not fail, and let go of members that can no longer vote."""
         sound = [result for result in record.results if result.outcome is None]
-        for weights, members in self._best.items():
-            of_trial = {member.result.number: member for member in members}
+        for weights in sound[0].values if sound else ():
+            of_trial = {member.result.number: member for member in self._best.get(weights, ())}
             for result in sound:
                 own = replace(result, predictions={weights: result.predictions[weights]})
                 member, known = Member(own, weights), of_trial.get(result.number)
@@ -60,11 +59,11 @@ class Library:
             self._best[weights] = ranked[:MAX_MEMBERS]
 
     def __len__(self) -> int:
-        return max(len(members) for members in self._best.values())
+        return max((len(members) for members in self._best.values()), default=0)
 
     def best_first(self, weights: str) -> list[Member]:
         """The members of one kind of weights by validation score, at most `MAX_MEMBERS`; ties to the lower number."""
-        return self._best[weights]
+        return self._best.get(weights, [])
 
 
 def member_table(ensembles: dict[str, tuple[Sequence[Member], NDArray[np.float64]]]) -> pd.DataFrame:

@@ -14,13 +14,24 @@ PIECES_PER_WORKER = 4
 
 @dataclass(frozen=True)
 class Task:
-    """A trial to be trained further: `key` says whose company it can share, `cost` how long it may take."""
+    """A trial, or one fold of it, to be trained further.
+
+    Attributes:
+        number, config, seed: of the trial; `reached`: the epochs it has been trained already.
+        key: whose company it can share.
+        cost: how long it may take.
+        repeats: the number of the trial whose config it has with another seed; None for a config of its own.
+        fold: the number of the fold.
+    """
 
     number: int
     config: dict[str, Any]
     seed: int
-    key: Hashable
-    cost: float
+    key: Hashable = None
+    cost: float = 0.0
+    reached: int = 0
+    repeats: int | None = None
+    fold: int = 0
 
 
 Cohort = tuple[Task, ...]

@@ -17,18 +17,22 @@ class Rung:
     keep: int
 
 
-def rungs(n_trials: int, max_epochs: int) -> tuple[Rung, ...]:
-    """Up to three rungs ending at `max_epochs`, each about three times as long as the last.
+def budgets(max_epochs: int) -> tuple[int, ...]:
+    """The epochs of up to three rungs that end at `max_epochs`, each about three times as long as the last.
 
-    The last rung's `keep` counts the trials that complete it. Fewer epochs than nine make fewer rungs.
+    Fewer epochs than nine make fewer rungs.
     """
-    budgets = sorted({math.ceil(max_epochs / ETA**level) for level in range(N_RUNGS)})
+    return tuple(sorted({math.ceil(max_epochs / ETA**level) for level in range(N_RUNGS)}))
+
+
+def rungs(n_trials: int, max_epochs: int) -> tuple[Rung, ...]:
+    """Rungs of `n_trials` that end at `max_epochs`; the last one's `keep` counts the trials that complete it."""
+    *shorter, longest = budgets(max_epochs)
     levels, alive = [], n_trials
-    for number, epochs in enumerate(budgets):
-        if number < len(budgets) - 1:
-            alive = max(1, alive // ETA)
+    for epochs in shorter:
+        alive = max(1, alive // ETA)
         levels.append(Rung(epochs, alive))
-    return tuple(levels)
+    return (*levels, Rung(longest, alive))
 
 
 def best(values: Mapping[int, float], keep: int) -> list[int]:

@@ -1,8 +1,8 @@
 """Learners: the one protocol the loop trains through, and the MLP engine behind it."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol, TypeVar
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +57,17 @@ F = TypeVar("F", bound=Fit)
 
 
 class Learner(Protocol[F]):
-    """How configs become trained models. `F` is the learner's own type of fit."""
+    """How configs become trained models. `F` is the learner's own type of fit.
+
+    `weights`: the kinds of weights a fit predicts with; the last one ranks trials. `prefer`: "threads", or "processes"
+    for what holds the GIL.
+    """
+
+    @property
+    def weights(self) -> tuple[str, ...]: ...
+
+    @property
+    def prefer(self) -> str: ...
 
     def key(self, config: Mapping[str, Any]) -> Hashable:
         """Trials with equal keys can share a fit."""
@@ -147,6 +157,8 @@ class MLPLearner:
     loss: str
     order_seed: int
     horizon: int
+    weights: ClassVar[tuple[str, ...]] = WEIGHTS
+    prefer: ClassVar[str] = "threads"
 
     @classmethod
     def of(cls, dataset: Dataset, order_seed: int, horizon: int) -> "MLPLearner":
@@ -188,7 +200,7 @@ class MLPLearner:
         """The dataset as the engine sees it."""
         rows = dataset.rows
         return train.Examples(
-            dataset.inputs, dataset.targets, dataset.row_weights, rows.train, rows.valid, self.order_seed
+            dataset.inputs, dataset.targets, dataset.row_weights, rows.train, rows.valid, self.order_seed + dataset.fold
         )
 
     def predict(self, fit: train.Fit, dataset: Dataset, rows: NDArray[np.int64], weights: str) -> NDArray[np.float32]:
@@ -270,6 +282,20 @@ def default_space(n_train: int, update: object = Recipe.update) -> SearchSpace:
             "batch_size": batch_size,
         }
     )
+
+
+def default_config(space: SearchSpace) -> dict[str, Any]:
+    """The config of `space` next to our defaults: what a person would try first.
+
+    A range that does not hold its default gives the nearest value; a Choice that does not, its first; what has no
+    default in `Recipe`, the middle.
+    """
+    defaults = {field.name: field.default for field in fields(Recipe)} | DEFAULTS
+    return space.nearest(defaults)
+
+
+DEFAULTS: dict[str, Any] = {"learning_rate_init": 5e-3, "weight_decay": 1e-2, "dropout": 0.1}
+"""Where the defaults of a search are other than those of `Recipe`."""
 
 
 def largest_batch(space: SearchSpace) -> int:

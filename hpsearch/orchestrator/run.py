@@ -1,15 +1,19 @@
-"""The one loop: draw the configs of a stage, train them in cohorts from rung to rung, keep the best.
+"""The one loop: draw the configs of a stage, train them in cohorts from rung to rung, keep the best, decide what is next.
 
-`run` is a generator of records: a `CohortRecord` whenever a cohort comes back, a `RungRecord` when a rung ends.
-Progress, tables, ensembles and callbacks are its consumers and never call back into it. Kept checkpoints are loaded
-instead of trained, so that resuming is nothing but running again. This is the only door to joblib.
+`run` is a generator of records: a `CohortRecord` whenever a cohort comes back, a `RungRecord` when a rung ends, a
+`StageRecord` when a stage has been judged. Progress, tables, ensembles and callbacks are its consumers and never call
+back into it. Kept checkpoints are loaded instead of trained, and recorded decisions read instead of made, so that
+resuming is nothing but running again. This is the only door to joblib.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Generic
 
 import numpy as np
+import pandas as pd
 from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import NDArray
 
@@ -17,24 +21,42 @@ from hpsearch.data.dataset import Dataset
 from hpsearch.data.scoring import Scorer
 from hpsearch.mlp.outcome import Outcome, finished, stopped, unscored
 from hpsearch.orchestrator.cohorts import Cohort, Task, cohorts
+from hpsearch.orchestrator.drawing import Drawing
 from hpsearch.orchestrator.halving import best
-from hpsearch.orchestrator.learners import WEIGHTS, F, Learner
-from hpsearch.orchestrator.plan import Plan
+from hpsearch.orchestrator.learners import F, Learner
+from hpsearch.orchestrator.plan import N_SEEDS, Plan
 from hpsearch.orchestrator.stop import Stop
 from hpsearch.record.checkpoints import Checkpoints
 from hpsearch.record.trials import StudyRecord
-from hpsearch.space.space import SearchSpace
+from hpsearch.space.proposal import Proposal
+
+
+START = -1
+"""The number that stands for what was decided before the first stage."""
 
 
 @dataclass(frozen=True)
 class Problem(Generic[F]):
-    """What stays the same through a run: the data, the space, how a config is trained and scored, the study's seed."""
+    """What stays the same through a run.
+
+    Attributes:
+        dataset: the data, with its folds.
+        drawing: where the configs come from.
+        learner: how they are trained.
+        scorers: the scores; the first ranks.
+        seed: the study's.
+    """
 
     dataset: Dataset
-    space: SearchSpace
+    drawing: Drawing
     learner: Learner[F]
-    scorer: Scorer
+    scorers: tuple[Scorer, ...]
     seed: int
+
+    @property
+    def scorer(self) -> Scorer:
+        """The one that ranks."""
+        return self.scorers[0]
 
 
 @dataclass(frozen=True)
@@ -42,26 +64,37 @@ class TrialResult:
     """One trial at the end of a rung.
 
     Attributes:
-        epochs: trained in all; fewer than the rung's if it diverged.
-        value: the score of the averaged weights on the validation rows, NaN if it failed in any way.
-        values: the same by kind of weights, "raw" and "ema".
-        history: (epochs, 3) float64, see `mlp.train.HISTORY_FIELDS`.
+        number, config, seed: of the trial; `repeats`: the trial whose config it has with another seed, or None.
+        begun, budget: epochs at which the rung began for it, and at which the rung ends.
+        epochs: trained in all; fewer than `budget` if it ended early. With folds, those of the longest.
+        values: by kind of weights, the score on the validation rows, the mean over folds; NaN if it failed in any way.
+        fold_values: the score of each fold, by the weights that judge.
+        scores: by name, all scores on the validation rows, by the weights that judge.
+        history: (epochs, 3) float64, see `mlp.train.HISTORY_FIELDS`; the mean over folds.
         predictions: by kind of weights, (n_heldout, n_outputs) float32, for the dataset's held-out rows.
         outcome: None while the trial is alive; it fails by diverging, or if it cannot be scored.
+        seconds: spent on training and scoring in this rung, 0 where it was read from a checkpoint.
     """
 
     number: int
     config: dict[str, Any]
     seed: int
+    repeats: int | None
+    begun: int
+    budget: int
     epochs: int
     values: dict[str, float]
+    fold_values: tuple[float, ...]
+    scores: dict[str, float]
     history: NDArray[np.float64]
     predictions: dict[str, NDArray[np.float32]]
     outcome: Outcome | None
+    seconds: float
 
     @property
     def value(self) -> float:
-        return self.values["ema"]
+        """What ranks it: the score by the last kind of weights, the averaged ones of a network."""
+        return list(self.values.values())[-1]
 
 
 @dataclass(frozen=True)
@@ -77,8 +110,9 @@ class CohortRecord:
 class RungRecord:
     """A finished rung: its results in the order of trial numbers, and the numbers of those that go on.
 
-    At the last rung of a stage, those that go on are those that completed it. `complete` is False for the rung in
-    which the run was stopped; nobody goes on from it.
+    `results` are of the trials that were trained in it; survivors that stood there already may be among the `kept`
+    too. At the last rung of a stage these wait for the next one, or have completed the plan. `complete` is False for
+    the rung in which the run was stopped; nobody goes on from it.
     """
 
     stage: int
@@ -89,16 +123,26 @@ class RungRecord:
     complete: bool
 
 
+@dataclass(frozen=True)
+class StageRecord:
+    """A finished stage, and what was decided of the ranges by it: the `decisions` table of DESIGN.md."""
+
+    stage: int
+    decisions: pd.DataFrame
+
+
 class Workers:
     """joblib's workers, as a context manager: threads, unless `backend` or `joblib.parallel_config` says otherwise.
+
+    `prefer`: "threads", or "processes" for learners that hold the GIL.
 
     Raises ValueError for a number of workers or a backend that joblib does not take.
     """
 
-    def __init__(self, n_jobs: int | None = None, backend: str | None = None) -> None:
+    def __init__(self, n_jobs: int | None = None, backend: str | None = None, prefer: str = "threads") -> None:
         if n_jobs is not None and (not isinstance(n_jobs, int | np.integer) or isinstance(n_jobs, bool) or n_jobs == 0):
             raise ValueError(f"n_jobs must be a whole number other than 0 (-1: one per core), or None; got {n_jobs!r}")
-        how = {"prefer": "threads"} if backend is None else {"backend": backend}
+        how = {"prefer": prefer} if backend is None else {"backend": backend}
         try:
             self._parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", **how)
         except (ValueError, TypeError) as error:
@@ -129,12 +173,55 @@ class Workers:
 
 
 @dataclass(frozen=True)
+class Kept(Generic[F]):
+    """The fit of one model, and at which budget it was kept."""
+
+    fit: F
+    budget: int
+
+
+@dataclass(frozen=True)
+class FoldResult:
+    """One fold of a trial at the end of a rung: as `TrialResult`, but for `scores`, which are by kind of weights."""
+
+    number: int
+    fold: int
+    epochs: int
+    scores: dict[str, tuple[float, ...]]
+    history: NDArray[np.float64]
+    predictions: dict[str, NDArray[np.float32]]
+    outcome: Outcome | None
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Trained(Generic[F]):
-    """What a worker sends back for one trial: the fit of this one model, whether it `is_new`, and how it did."""
+    """What a worker sends back for one fold of a trial: the fit of this one model, whether it `is_new`, how it did."""
 
     fit: F
     is_new: bool
-    result: TrialResult
+    result: FoldResult
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How the trials stand between stages: the `latest` result of each, and of those that wait, or have completed."""
+
+    latest: dict[int, TrialResult] = field(default_factory=dict)
+    waiting: dict[int, TrialResult] = field(default_factory=dict)
+    completed: dict[int, TrialResult] = field(default_factory=dict)
+
+    def table(self, plan: Plan) -> pd.DataFrame:
+        """What ranges are judged by, see `refine`; trials that only repeat others are left out."""
+        judged = [self.latest[number] for number in sorted(self.latest) if self.latest[number].repeats is None]
+        table = pd.DataFrame([{f"params_{name}": value for name, value in one.config.items()} for one in judged])
+        own = {
+            "number": [one.number for one in judged],
+            "stage": [plan.stage_of(one.number) for one in judged],
+            "value": np.array([one.value if one.outcome is None else np.nan for one in judged], dtype=np.float64),
+            "epochs": [one.budget for one in judged],
+        }
+        return pd.concat([pd.DataFrame(own), table], axis=1)
 
 
 def trial_seed(seed: int, number: int) -> int:
@@ -143,122 +230,247 @@ def trial_seed(seed: int, number: int) -> int:
 
 
 def run(problem: Problem[F], plan: Plan, record: StudyRecord, workers: Workers, stop: Stop) -> Iterator[Any]:
-    """Carry out the plan; yields a `CohortRecord` for each cohort and a `RungRecord` for each rung.
+    """Carry out the plan: yields a `CohortRecord` per cohort, a `RungRecord` per rung and a `StageRecord` per stage.
 
     Ends after the record of an incomplete rung when `stop` is requested. If it was requested before the start, nothing
     is trained, and the records tell what is kept; with a record that is only read, that is how to call it.
     """
-    for stage_number, stage in enumerate(plan.stages):
-        first = plan.first_trial(stage_number)
-        tasks = _draw(problem, stage_number, range(first, first + stage.n_trials))
-        if stop.requested() and not record.has(first + stage.n_trials - 1):
+    standing = Standing()
+    proposal, decisions = _decided(record, START, problem.drawing.begin)
+    if len(decisions):
+        yield StageRecord(START, decisions)
+    for number, stage in enumerate(plan.stages):
+        if stop.requested() and not record.has(plan.first_trial(number + 1) - 1):
             return
-        record.add(stage_number, [(task.number, task.config, task.seed) for task in tasks], problem.space)
-        budgets = [rung.epochs for rung in stage.rungs]
-        for rung_number, rung in enumerate(stage.rungs):
-            results: dict[int, TrialResult] = {}
-            reached = budgets[: rung_number + 1]
-            for done in _train_rung(problem, tasks, reached, record.checkpoints, workers, stop):
-                results.update({result.number: result for result in done})
-                yield CohortRecord(stage_number, rung_number, done)
-            complete = len(results) == len(tasks)
-            is_last = rung_number == len(stage.rungs) - 1
-            kept = best({number: result.value for number, result in results.items()}, rung.keep) if complete else []
-            if not record.read_only:
-                _settle(record, results, kept, complete, is_last)
-            ordered = tuple(results[number] for number in sorted(results))
-            yield RungRecord(stage_number, rung_number, rung.epochs, ordered, tuple(kept), complete)
-            if not complete:
-                return
-            tasks = [task for task in tasks if task.number in set(kept)]
+        tasks = _draw(problem, plan, number, proposal, standing, record)
+        drawn = [(task.number, task.config, task.seed, task.repeats) for task in tasks]
+        record.add(number, drawn, problem.drawing.space)
+        for event in _train_stage(problem, plan, number, tasks, standing, record, workers, stop):
+            yield event
+        if not event.complete:
+            yield StageRecord(number, problem.drawing.judge(proposal, number, standing.table(plan)))
+            return
+        if not stage.is_repeat:
+            decide = partial(problem.drawing.decide, proposal, number, standing.table(plan))
+            proposal, decisions = _decided(record, number, decide)
+            yield StageRecord(number, decisions)
 
 
-def _draw(problem: Problem[F], stage: int, numbers: range) -> list[Task]:
-    tasks = []
-    for position, number in enumerate(numbers):
-        config = problem.space.draw(problem.seed, stage, position)
-        cost = problem.learner.cost(config, problem.dataset)
-        tasks.append(Task(number, config, trial_seed(problem.seed, number), problem.learner.key(config), cost))
-    return tasks
+def _decided(
+    record: StudyRecord, stage: int, decide: Callable[[], tuple[Proposal, pd.DataFrame]]
+) -> tuple[Proposal, pd.DataFrame]:
+    """What the stage after this one draws from, and why: as it is recorded, or decided now."""
+    recorded = record.decided(stage)
+    if recorded is not None:
+        return Proposal.from_json(recorded[0]), recorded[1]
+    proposal, decisions = decide()
+    if not record.read_only:
+        record.decide(stage, proposal.to_json(), decisions)
+    return proposal, decisions
+
+
+def _draw(
+    problem: Problem[F], plan: Plan, number: int, proposal: Proposal, standing: Standing, record: StudyRecord
+) -> list[Task]:
+    """The trials of a stage. What is recorded stands; what is not is drawn."""
+    stage, first = plan.stages[number], plan.first_trial(number)
+    numbers = range(first, first + stage.n_trials)
+    origins: Sequence[int | None] = [None] * stage.n_trials
+    if stage.is_repeat and (candidates := final_candidates(standing.completed.values(), stage.n_trials)):
+        origins = [candidates[place % len(candidates)].number for place in range(stage.n_trials)]
+        configs = [standing.completed[origin].config for origin in origins]
+    elif len(recorded := record.configs(numbers, problem.drawing.space)) == stage.n_trials:
+        configs = recorded
+    else:
+        drawn = problem.drawing.draw(proposal, number, stage.n_trials, standing.table(plan))
+        configs = recorded + drawn[len(recorded) :]
+    return [
+        Task(trial, config, trial_seed(problem.seed, trial), repeats=origin)
+        for trial, config, origin in zip(numbers, configs, origins, strict=True)
+    ]
+
+
+def final_candidates(completed: Iterable[TrialResult], n_repeats: int) -> list[TrialResult]:
+    """The best completed trials, best first, that are trained again with other seeds, `N_SEEDS` each."""
+    own = [result for result in completed if result.repeats is None]
+    return sorted(own, key=lambda result: (-result.budget, -result.value, result.number))[: -(-n_repeats // N_SEEDS)]
+
+
+def _train_stage(
+    problem: Problem[F], plan: Plan, number: int, tasks: list[Task], standing: Standing, record: StudyRecord,
+    workers: Workers, stop: Stop,
+) -> Iterator[Any]:  # fmt: skip
+    """The records of a stage's cohorts and rungs; `standing` is brought up to date."""
+    stage, waiting, budgets = plan.stages[number], standing.waiting, plan.budgets
+    for place, rung in enumerate(stage.rungs):
+        reached = stage.rungs[place - 1].epochs if place else 0
+        joining = [] if stage.is_repeat else [n for n in sorted(waiting) if reached < waiting[n].budget <= rung.epochs]
+        survivors = {trial: waiting.pop(trial) for trial in joining}
+        tasks += [_going_on(one) for one in survivors.values() if one.budget < rung.epochs]
+        results: dict[int, TrialResult] = {}
+        so_far = [budget for budget in budgets if budget <= rung.epochs]
+        for done in _train_rung(problem, tasks, so_far, record.checkpoints, workers, stop):
+            results.update({result.number: result for result in done})
+            yield CohortRecord(number, place, done)
+        complete = len(results) == len(tasks)
+        standing.latest.update(results)
+        contenders = {trial: one for trial, one in survivors.items() if one.budget == rung.epochs} | results
+        kept = best({trial: one.value for trial, one in contenders.items()}, rung.keep) if complete else []
+        is_over = place == len(stage.rungs) - 1
+        is_end = is_over and plan.is_last_for(number, rung.epochs)
+        if not record.read_only:
+            _settle(record, contenders, kept, complete, is_end)
+        ordered = tuple(results[trial] for trial in sorted(results))
+        yield RungRecord(number, place, rung.epochs, ordered, tuple(kept), complete)
+        if not complete:
+            return
+        if is_over:
+            (standing.completed if is_end else waiting).update({trial: contenders[trial] for trial in kept})
+        tasks = [_going_on(contenders[trial]) for trial in kept]
+
+
+def _going_on(result: TrialResult) -> Task:
+    return Task(result.number, result.config, result.seed, reached=result.budget, repeats=result.repeats)
 
 
 def _train_rung(
-    problem: Problem[F], tasks: Sequence[Task], reached: Sequence[int], kept: Checkpoints, workers: Workers, stop: Stop
+    problem: Problem[F], tasks: Sequence[Task], budgets: Sequence[int], kept: Checkpoints, workers: Workers, stop: Stop
 ) -> Iterator[tuple[TrialResult, ...]]:
     """The trials of each cohort as they come back, their fits `kept`; unfinished trials are left out.
 
-    `reached`: the epochs of the stage's rungs up to this one. Fits are loaded when a worker is due, so that only those
-    in work are in memory.
+    `budgets`: all of the plan up to this rung's. Fits are loaded when a worker is due, so that only those in work are
+    in memory.
     """
+    parts, budget = problem.dataset.parts, budgets[-1]
+    own = {task.number: task for task in tasks}
+    unfinished: dict[int, list[FoldResult]] = {task.number: [] for task in tasks}
 
     def call(cohort: Cohort) -> Any:
-        so_far = [_latest_fit(problem.learner, task, reached, kept) for task in cohort]
-        return delayed(train_cohort)(problem, cohort, so_far, reached[-1], stop)
+        so_far = [_latest_fit(problem.learner, task, budgets, kept) for task in cohort]
+        return delayed(train_cohort)(problem.learner, parts[cohort[0].fold], problem.scorers, cohort, so_far, budget, stop)
 
-    for trained in workers.results(map(call, cohorts(tasks, workers.n_workers)), stop):
+    due = [_for_fold(problem.learner, task, part) for task in tasks for part in parts]
+    for trained in workers.results(map(call, cohorts(due, workers.n_workers)), stop):
+        done = []
         for one in trained:
+            number = one.result.number
             if one.is_new:
-                # one that ended early is asked for by the rung, to go on, and by its own epochs, to predict
-                for epochs in sorted({reached[-1], one.result.epochs}):
-                    kept.save(one.result.number, epochs, *problem.learner.save(one.fit))
-        if trained:
-            yield tuple(one.result for one in trained)
+                kept.save(number, budget, *problem.learner.save(one.fit), fold=one.result.fold)
+            unfinished[number].append(one.result)
+            if len(unfinished[number]) == len(parts):
+                done.append(_joined(problem, own[number], budget, unfinished.pop(number)))
+        if done:
+            yield tuple(done)
 
 
-def _latest_fit(learner: Learner[F], task: Task, reached: Sequence[int], kept: Checkpoints) -> F | None:
-    """The trial's fit of the latest rung that is kept; None if none is.
+def _for_fold(learner: Learner[F], task: Task, part: Dataset) -> Task:
+    key = part.fold, learner.key(task.config)
+    return replace(task, fold=part.fold, key=key, cost=learner.cost(task.config, part))
+
+
+def _latest_fit(learner: Learner[F], task: Task, budgets: Sequence[int], kept: Checkpoints) -> Kept[F] | None:
+    """The fit of the latest budget that is kept; None if none is.
 
     The number alone does not tell a trial: where a study was lost after a top-up, and begins anew among its old
     checkpoints, other configs have the numbers.
     """
-    for epochs in reversed(reached):
-        saved = kept.load(task.number, epochs)
+    for budget in reversed(budgets):
+        saved = kept.load(task.number, budget, task.fold)
         if saved is not None and learner.is_of(fit := learner.load(*saved), task.config, task.seed):
-            return fit
+            return Kept(fit, budget)
     return None
 
 
 def train_cohort(
-    problem: Problem[F], cohort: Cohort, so_far: Sequence[F | None], epochs: int, stop: Stop
-) -> list[Trained[F]]:
+    learner: Learner[F], part: Dataset, scorers: Sequence[Scorer], cohort: Cohort, so_far: Sequence[Kept[F] | None],
+    budget: int, stop: Stop,
+) -> list[Trained[F]]:  # fmt: skip
     """What a worker does: start or go on with the models of a cohort, and score those that got to the end."""
-    learner = problem.learner
+    began = time.monotonic()
     fits = [
-        learner.start([task.config], [task.seed]) if fit is None else fit
-        for task, fit in zip(cohort, so_far, strict=True)
+        learner.start([task.config], [task.seed]) if kept is None else kept.fit
+        for task, kept in zip(cohort, so_far, strict=True)
     ]
-    before = [int(fit.epochs[0]) for fit in fits]
-    fit = learner.advance(learner.concatenate(fits), problem.dataset, epochs, stop.requested)
+    fit = learner.advance(learner.concatenate(fits), part, budget, stop.requested)
+    each = (time.monotonic() - began) / len(cohort)
     trained = []
-    for model, task in enumerate(cohort):
+    for model, (task, kept) in enumerate(zip(cohort, so_far, strict=True)):
         one = learner.take(fit, [model])
-        if one.epochs[0] == epochs or one.outcomes[0] is not None:
-            trained.append(Trained(one, int(one.epochs[0]) > before[model], _evaluate(problem, task, one)))
+        if one.epochs[0] == budget or one.outcomes[0] is not None:
+            is_new = kept is None or kept.budget < budget
+            trained.append(Trained(one, is_new, _evaluate(learner, part, scorers, task, one, each if is_new else 0.0)))
     return trained
 
 
-def _evaluate(problem: Problem[F], task: Task, fit: F) -> TrialResult:
-    dataset, scorer = problem.dataset, problem.scorer
+def _evaluate(
+    learner: Learner[F], part: Dataset, scorers: Sequence[Scorer], task: Task, fit: F, seconds: float
+) -> FoldResult:
     outcome = fit.outcomes[0] if fit.outcomes[0] is None or fit.outcomes[0].failed else None
-    predictions, values = {}, dict.fromkeys(WEIGHTS, float("nan"))
+    nothing = dict.fromkeys(learner.weights, (float("nan"),) * len(scorers))
+    predictions, scores = {}, dict(nothing)
     if outcome is None:
-        valid = slice(0, len(dataset.rows.valid))
-        for weights in WEIGHTS:
-            predictions[weights] = problem.learner.predict(fit, dataset, dataset.rows.heldout, weights)[0]
-            values[weights] = score_rows(scorer, dataset, dataset.rows.valid, predictions[weights][valid])
-        if not np.isfinite(list(values.values())).all():
-            outcome = unscored(int(fit.epochs[0]), scorer.name)
-            predictions, values = {}, dict.fromkeys(WEIGHTS, float("nan"))
+        valid = slice(0, len(part.rows.valid))
+        for weights in learner.weights:
+            predictions[weights] = learner.predict(fit, part, part.rows.heldout, weights)[0]
+            scores[weights] = tuple(
+                score_rows(scorer, part, part.rows.valid, predictions[weights][valid]) for scorer in scorers
+            )
+        if not np.isfinite([values[0] for values in scores.values()]).all():
+            outcome = unscored(int(fit.epochs[0]), scorers[0].name)
+            predictions, scores = {}, nothing
+    epochs = int(fit.epochs[0])
+    return FoldResult(task.number, task.fold, epochs, scores, fit.history[0], predictions, outcome, seconds)
+
+
+def _joined(problem: Problem[F], task: Task, budget: int, folds: Sequence[FoldResult]) -> TrialResult:
+    """A trial, from its folds: means of scores and curves, and the predictions of every row by its own fold."""
+    ordered = sorted(folds, key=lambda one: one.fold)
+    failed = [one.outcome for one in ordered if one.outcome is not None]
+    scores = {weights: np.array([one.scores[weights] for one in ordered]) for weights in ordered[0].scores}
+    if failed:
+        scores = {weights: np.full_like(values, np.nan) for weights, values in scores.items()}
+    judging = list(scores.values())[-1]
     return TrialResult(
         number=task.number,
         config=task.config,
         seed=task.seed,
-        epochs=int(fit.epochs[0]),
-        values=values,
-        history=fit.history[0],
-        predictions=predictions,
-        outcome=outcome,
+        repeats=task.repeats,
+        begun=task.reached,
+        budget=budget,
+        epochs=max(one.epochs for one in ordered),
+        values={weights: float(values[:, 0].mean()) for weights, values in scores.items()},
+        fold_values=tuple(judging[:, 0].tolist()),
+        scores={scorer.name: float(value) for scorer, value in zip(problem.scorers, judging.mean(axis=0), strict=True)},
+        history=_mean_history([one.history for one in ordered]),
+        predictions={} if failed else _out_of_fold(problem.dataset, ordered),
+        outcome=failed[0] if failed else None,
+        seconds=sum(one.seconds for one in ordered),
     )
+
+
+def _mean_history(histories: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """(n_epochs, 3), the mean over the folds that were trained so long."""
+    if len(histories) == 1:
+        return histories[0]
+    n_epochs = max(len(history) for history in histories)
+    padded = np.full((len(histories), n_epochs, histories[0].shape[1]), np.nan)
+    for fold, history in enumerate(histories):
+        padded[fold, : len(history)] = history
+    return np.asarray(np.nansum(padded, axis=0) / np.maximum(1, (~np.isnan(padded)).sum(axis=0)))
+
+
+def _out_of_fold(dataset: Dataset, folds: Sequence[FoldResult]) -> dict[str, NDArray[np.float32]]:
+    """By kind of weights, (n_heldout, n_outputs): each held-out row as it is predicted by the fold that held it out."""
+    if not dataset.folds:
+        return folds[0].predictions
+    place = np.empty(len(dataset.y), dtype=np.int64)
+    place[dataset.rows.heldout] = np.arange(len(dataset.rows.heldout))
+    joined = {}
+    for weights, first in folds[0].predictions.items():
+        joined[weights] = np.empty((len(dataset.rows.heldout), first.shape[1]), dtype=np.float32)
+        for part, one in zip(dataset.folds, folds, strict=True):
+            joined[weights][place[part.rows.heldout]] = one.predictions[weights]
+    return joined
 
 
 def score_rows(scorer: Scorer, dataset: Dataset, rows: NDArray[np.int64], predictions: NDArray[np.floating]) -> float:
@@ -271,18 +483,18 @@ def score_rows(scorer: Scorer, dataset: Dataset, rows: NDArray[np.int64], predic
 
 
 def _settle(
-    record: StudyRecord, results: Mapping[int, TrialResult], kept: Sequence[int], complete: bool, is_last: bool
+    record: StudyRecord, contenders: Mapping[int, TrialResult], kept: Sequence[int], complete: bool, is_end: bool
 ) -> None:
     """Write down what a rung decided: values, and the ends of the trials that do not go on."""
-    for number, result in sorted(results.items()):
+    for number, result in sorted(contenders.items()):
         if result.outcome is not None:
             record.finish(number, "FAIL", result.epochs, None, result.outcome)
         elif complete and number not in kept:
-            record.finish(number, "PRUNED", result.epochs, result.value, stopped(result.epochs))
-        elif complete and is_last:
-            record.finish(number, "COMPLETE", result.epochs, result.value, finished(result.epochs))
+            record.finish(number, "PRUNED", result.budget, result.value, stopped(result.epochs))
+        elif complete and is_end:
+            record.finish(number, "COMPLETE", result.budget, result.value, finished(result.epochs))
         else:
-            record.report(number, result.epochs, result.value)
+            record.report(number, result.budget, result.value)
 
 
 def train_again(
@@ -293,14 +505,14 @@ def train_again(
     Returns trial number → fit, which may have diverged, or None if it was stopped before all were done. What is `kept`
     of an earlier run is not trained again.
     """
-    dataset = problem.dataset
-    everything = replace(problem, dataset=replace(dataset, rows=replace(dataset.rows, train=dataset.rows.non_test)))
+    rows = replace(problem.dataset.rows, train=problem.dataset.rows.non_test)
+    everything = replace(problem.dataset, rows=rows, folds=())
 
     def call(member: TrialResult) -> Any:
-        cost = problem.learner.cost(member.config, everything.dataset)
-        task = Task(member.number, member.config, member.seed, problem.learner.key(member.config), cost)
+        task = Task(member.number, member.config, member.seed)
         so_far = _latest_fit(problem.learner, task, [member.epochs], kept)
-        return delayed(train_cohort)(everything, (task,), [so_far], member.epochs, stop)
+        arguments = problem.scorers, (task,), [so_far], member.epochs, stop
+        return delayed(train_cohort)(problem.learner, everything, *arguments)
 
     epochs, fits = {member.number: member.epochs for member in members}, {}
     for one in (one for alone in workers.results(map(call, members), stop) for one in alone):

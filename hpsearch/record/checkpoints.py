@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 
 from hpsearch.record.folder import sync_folder, write_file, writing_in_words
 
-FILE_NAME = re.compile(r"trial_(\d+)_epoch_(\d+)\.safetensors")
+FILE_NAME = re.compile(r"trial_(\d+)_epoch_(\d+)(_fold_\d+)?\.safetensors")
 
 Tensors: TypeAlias = dict[str, NDArray[Any]]
 JSON: TypeAlias = "Mapping[str, JSON] | Sequence[JSON] | str | int | float | bool | None"
@@ -34,11 +34,12 @@ class Checkpoints(Protocol):
     """
 
     def save(
-        self, trial_number: int, epoch: int, tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, JSON]
-    ) -> None:
-        """Keeps the tensors and `meta` of a trial at an epoch, in place of any earlier ones."""
+        self, trial_number: int, epoch: int, tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, JSON],
+        fold: int = 0,
+    ) -> None:  # fmt: skip
+        """Keeps the tensors and `meta` of a fold of a trial at an epoch, in place of any earlier ones."""
 
-    def load(self, trial_number: int, epoch: int) -> tuple[Tensors, dict[str, Any]] | None:
+    def load(self, trial_number: int, epoch: int, fold: int = 0) -> tuple[Tensors, dict[str, Any]] | None:
         """The tensors (read-only, sorted by name) and `meta` as they were saved; None if there are none."""
 
 
@@ -49,24 +50,27 @@ class MemoryCheckpoints:
     No array is copied: one that was saved must not be changed later, and a view keeps its base alive.
     """
 
-    _kept: dict[tuple[int, int], tuple[Tensors, str]] = field(default_factory=dict, init=False, repr=False)
+    _kept: dict[tuple[int, int, int], tuple[Tensors, str]] = field(default_factory=dict, init=False, repr=False)
 
     def save(
-        self, trial_number: int, epoch: int, tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, JSON]
-    ) -> None:
+        self, trial_number: int, epoch: int, tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, JSON],
+        fold: int = 0,
+    ) -> None:  # fmt: skip
         views = {name: np.asarray(tensors[name]).view() for name in sorted(tensors)}
-        self._kept[trial_number, epoch] = _read_only(views), json.dumps(meta)
+        self._kept[trial_number, epoch, fold] = _read_only(views), json.dumps(meta)
 
-    def load(self, trial_number: int, epoch: int) -> tuple[Tensors, dict[str, Any]] | None:
-        if (trial_number, epoch) not in self._kept:
+    def load(self, trial_number: int, epoch: int, fold: int = 0) -> tuple[Tensors, dict[str, Any]] | None:
+        if (trial_number, epoch, fold) not in self._kept:
             return None
-        tensors, meta = self._kept[trial_number, epoch]
+        tensors, meta = self._kept[trial_number, epoch, fold]
         return dict(tensors), json.loads(meta)
 
 
 @dataclass(frozen=True)
 class FolderCheckpoints:
     """Checkpoints as files `trial_00012_epoch_00027.safetensors` in the folder `path`, created when first needed.
+
+    Folds after the first have theirs in the name: `trial_00012_epoch_00027_fold_1.safetensors`.
 
     A file is there wholly or not at all after kill -9; with `durable` (two fsyncs each) after a power failure too.
     A file that is damaged in any way counts as absent, with a RuntimeWarning that names it: safetensors has no
@@ -77,16 +81,17 @@ class FolderCheckpoints:
     durable: bool = False
 
     def save(
-        self, trial_number: int, epoch: int, tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, JSON]
-    ) -> None:
+        self, trial_number: int, epoch: int, tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, JSON],
+        fold: int = 0,
+    ) -> None:  # fmt: skip
         """As the protocol says. Raises ValueError for a tensor of a type that safetensors has not, and OSError."""
-        file = self._file(trial_number, epoch)
+        file = self._file(trial_number, epoch, fold)
         if not self.path.exists():
             self._create()
         write_file(file, to_safetensors(file.name, tensors, meta), durable=self.durable)
 
-    def load(self, trial_number: int, epoch: int) -> tuple[Tensors, dict[str, Any]] | None:
-        file = self._file(trial_number, epoch)
+    def load(self, trial_number: int, epoch: int, fold: int = 0) -> tuple[Tensors, dict[str, Any]] | None:
+        file = self._file(trial_number, epoch, fold)
         try:
             return from_safetensors(file.name, file.read_bytes())
         except FileNotFoundError:
@@ -104,8 +109,9 @@ class FolderCheckpoints:
                 epochs.setdefault(int(found[1]), set()).add(int(found[2]))
         return epochs
 
-    def _file(self, trial_number: int, epoch: int) -> Path:
-        return self.path / f"trial_{trial_number:05d}_epoch_{epoch:05d}.safetensors"
+    def _file(self, trial_number: int, epoch: int, fold: int) -> Path:
+        suffix = f"_fold_{fold}" if fold else ""
+        return self.path / f"trial_{trial_number:05d}_epoch_{epoch:05d}{suffix}.safetensors"
 
     def _create(self) -> None:
         with writing_in_words(self.path):

@@ -1,9 +1,11 @@
 """The tables of a study as plain DataFrames, and how they are written: CSV, and Parquet where pyarrow is installed."""
 
 import importlib.util
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optuna
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
 from hpsearch.record.folder import write_file
+from hpsearch.space.edges import DECISION_COLUMNS
 
 HISTORY_COLUMNS = [
     "trial_number", "stage", "rung", "epoch", "train_loss", "valid_loss", "valid_value", "gap", "update_ratio",
@@ -96,6 +99,20 @@ def history_table(histories: Sequence[TrialHistory]) -> pd.DataFrame:
         )
         parts.append(part)
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=HISTORY_COLUMNS)
+
+
+def decision_table(rows: Sequence[Mapping[str, Any]] = ()) -> pd.DataFrame:
+    """The `decisions` table of DESIGN.md, from rows as `decision_rows` gives them."""
+    table = pd.DataFrame(list(rows), columns=list(DECISION_COLUMNS))
+    return table.astype(DECISION_COLUMNS)
+
+
+def decision_rows(decisions: pd.DataFrame) -> list[dict[str, Any]]:
+    """The `decisions` table as JSON values: None where there is no number."""
+    return [
+        {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
+        for row in decisions.to_dict("records")
+    ]
 
 
 def has_parquet() -> bool:

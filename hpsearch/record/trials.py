@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from urllib.parse import quote
 
 import optuna
+import pandas as pd
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
@@ -23,7 +24,8 @@ from hpsearch.record.folder import remove_leftovers, sync_folder, writing_in_wor
 from hpsearch.record.identity import difference, keep_identity, refuse_checkpoints_of_others
 from hpsearch.record.journal import check_storage, open_storage, study_file
 from hpsearch.record.lock import Lock
-from hpsearch.space.space import SearchSpace
+from hpsearch.record.tables import decision_rows, decision_table
+from hpsearch.space.space import Config, SearchSpace
 
 Storage: TypeAlias = str | os.PathLike[str] | BaseStorage | None
 """Where a study is kept: a file, a database URL, a storage of Optuna, or memory."""
@@ -33,6 +35,10 @@ PLAN = "plan"
 SECONDS = "seconds"
 VERSIONS = "versions"
 REFITS = "refit"
+DECIDED = "decided_{}"
+
+Drawn: TypeAlias = tuple[int, Mapping[str, Any], int, int | None]
+"""What is recorded of a trial when it is drawn: number, config, seed, and the trial it repeats, if it does."""
 
 LONGEST_NAME = 255  # bytes of a file's name
 STUDY_NAME_RULE = (
@@ -136,20 +142,35 @@ class StudyRecord:
         """Is this trial recorded already?"""
         return self._storage.get_n_trials(self._study_id) > number
 
-    def add(self, stage: int, drawn: Sequence[tuple[int, Mapping[str, Any], int]], space: SearchSpace) -> None:
-        """Record a stage's trials as RUNNING: (number, config, seed) in ascending order; known ones are skipped."""
+    def add(self, stage: int, drawn: Sequence[Drawn], space: SearchSpace) -> None:
+        """Record a stage's trials as RUNNING, in ascending order of their numbers; known ones are skipped."""
         distributions = space.to_optuna()
         known = self._storage.get_n_trials(self._study_id)
-        for number, config, seed in drawn:
+        for number, config, seed, repeats in drawn:
             if number >= known:
                 values = space.optuna_values(config)
                 trial = create_trial(
                     state=TrialState.RUNNING,
                     params=values,
                     distributions={name: distributions[name] for name in values},
-                    user_attrs={"stage": stage, "seed": seed},
+                    user_attrs={"stage": stage, "seed": seed} | ({} if repeats is None else {"repeats": repeats}),
                 )
                 self._storage.create_new_trial(self._study_id, template_trial=trial)
+
+    def configs(self, numbers: range, space: SearchSpace) -> list[Config]:
+        """The configs of those of these trials that are recorded: the first ones, in their order."""
+        trials = self.study.get_trials(deepcopy=False)[numbers.start : numbers.stop]
+        return [space.from_optuna_values(trial.params) for trial in trials]
+
+    def decide(self, stage: int, proposal: Mapping[str, Any], decisions: pd.DataFrame) -> None:
+        """Record what was decided at the end of a stage: what the next one draws from, and the sentences."""
+        decided = {"proposal": proposal, "decisions": decision_rows(decisions)}
+        self.study.set_user_attr(DECIDED.format(stage), decided)
+
+    def decided(self, stage: int) -> tuple[dict[str, Any], pd.DataFrame] | None:
+        """What was decided at the end of a stage, as it was given to `decide`; None if nothing is recorded."""
+        decided = self.study.user_attrs.get(DECIDED.format(stage))
+        return None if decided is None else (decided["proposal"], decision_table(decided["decisions"]))
 
     def report(self, number: int, epochs: int, value: float) -> None:
         """Record a trial's value after `epochs` epochs; what is recorded already is not written again."""
@@ -158,15 +179,19 @@ class StudyRecord:
             self._storage.set_trial_intermediate_value(trial_id, epochs, value)
 
     def finish(self, number: int, state: str, epochs: int, value: float | None, outcome: Outcome) -> None:
-        """Record the end of a trial: its state ("COMPLETE", "PRUNED" or "FAIL"), last value and outcome, once."""
+        """Record the end of a trial: its state ("COMPLETE", "PRUNED" or "FAIL"), last value and outcome, once.
+
+        `epochs`: of the rung; a trial that ended earlier by itself has its own, `outcome.epoch`, recorded too.
+        """
         trial_id = self._trial_id(number)
         if self._storage.get_trial(trial_id).state.is_finished():
             return
         if value is None:
-            self._storage.set_trial_user_attr(trial_id, "epochs", epochs)
             self._storage.set_trial_user_attr(trial_id, "advice", outcome.sentence)
         else:
             self.report(number, epochs, value)
+        if value is None or outcome.epoch < epochs:
+            self._storage.set_trial_user_attr(trial_id, "epochs", outcome.epoch)
         self._storage.set_trial_user_attr(trial_id, "outcome", outcome.name)
         self._storage.set_trial_state_values(trial_id, TrialState[state], None if value is None else [value])
 

@@ -1,7 +1,9 @@
 """The training curves of all trials, collected from the rung records of a run."""
 
+import math
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 
 from hpsearch.orchestrator.plan import Plan
@@ -14,7 +16,6 @@ class Curves:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._stages: dict[int, int] = {}
         self._latest: dict[int, TrialResult] = {}
         self._values: dict[int, dict[int, float]] = {}
         self.is_broken_off = False
@@ -24,15 +25,28 @@ class Curves:
         """Take up all trials of a rung."""
         self.is_broken_off = not record.complete
         for result in record.results:
-            self._stages[result.number] = record.stage
             # predictions are for those who vote, and would fill the memory
             self._latest[result.number] = replace(result, predictions={})
             self._values.setdefault(result.number, {})[result.epochs] = result.value
 
-    def at_their_best(self, trials: pd.DataFrame) -> pd.DataFrame:
-        """The trial table with each trial's best value at any rung end, as the library of members ranks it."""
-        best = {number: max(values.values()) for number, values in self._values.items()}
-        return trials.assign(value=trials["number"].map(best).where(trials["state"] != "FAIL"))
+    def with_scores(self, trials: pd.DataFrame) -> pd.DataFrame:
+        """The trial table with what Optuna does not keep of its last rung.
+
+        `value_std`, the deviation (ddof = 0) of the value between the folds, if there are any, and `value_<name>` of
+        every further score.
+        """
+        columns = {}
+        latest = [self._latest.get(number) for number in trials["number"]]
+        if any(result is not None and len(result.fold_values) > 1 for result in latest):
+            columns["value_std"] = [math.nan if one is None else float(np.std(one.fold_values)) for one in latest]
+        further = next((list(one.scores)[1:] for one in latest if one is not None), [])
+        for name in further:
+            columns[f"value_{name}"] = [math.nan if one is None else one.scores[name] for one in latest]
+        return trials.assign(**columns)
+
+    def latest(self) -> dict[int, TrialResult]:
+        """The last result of each trial, without its predictions, by number."""
+        return self._latest
 
     def failures(self) -> list[str]:
         """The advice of the failed trials, in their order."""
@@ -44,10 +58,10 @@ class Curves:
         return [
             TrialHistory(
                 trial_number=number,
-                stage=stage,
-                rung_epochs=tuple(rung.epochs for rung in self._plan.stages[stage].rungs),
+                stage=self._plan.stage_of(number),
+                rung_epochs=self._plan.budgets,
                 values=self._values[number],
                 curve=self._latest[number].history,
             )
-            for number, stage in sorted(self._stages.items())
+            for number in sorted(self._latest)
         ]

@@ -47,6 +47,7 @@ class Findings:
         space: what was searched.
         plan: the stages as JSON, with their rungs.
         trials, history, members, decisions, leaderboard: tables.
+        candidates: the trials that completed the plan, the best first, see `ensemble.candidates`.
         chance: loss at chance against the loss of untrained networks, per shape.
         best_config: of the trial with the best value on the validation rows; `best_value`: that value.
         seconds: of wall time, over all runs of the study; NaN if unknown.
@@ -67,6 +68,7 @@ class Findings:
     history: pd.DataFrame
     members: pd.DataFrame
     decisions: pd.DataFrame
+    candidates: pd.DataFrame
     leaderboard: pd.DataFrame
     chance: pd.DataFrame
     best_config: dict[str, Any]
@@ -93,14 +95,14 @@ class Findings:
 
     @property
     def epochs_without_halving(self) -> int:
-        """Epochs if every trial that was cut had been trained to the last rung of its stage.
+        """Epochs if every trial that was cut had been trained as long as the longest of the plan.
 
         A trial that failed, or has not ended, counts as many as it was trained for.
         """
-        longest = {number: stage["rungs"][-1]["epochs"] for number, stage in enumerate(self.plan)}
+        longest = max(stage["rungs"][-1]["epochs"] for stage in self.plan)
         sound = self.trials[self.trials["state"].isin(["COMPLETE", "PRUNED"])]
         others = ~self.history["trial_number"].isin(sound["number"])
-        return int(sound["stage"].map(longest).sum() + others.sum())
+        return int(len(sound) * longest + others.sum())
 
     @property
     def gaps(self) -> pd.DataFrame:
@@ -121,7 +123,7 @@ def summary_table(findings: Findings) -> pd.DataFrame:
         "trials": f"{len(trials):,} ({_states(trials)}); {_failures(trials)}",
         "cost": f"{counted(findings.epochs_trained, 'epoch')} of training, {saved:.0%} saved by halving, "
         + duration(findings.seconds),
-        "best trial": f"{config_text(findings.best_config)}; value {number(findings.best_value, 4)} (chosen on)",
+        "best trial": f"{config_text(findings.best_config)}; {_best_value(findings)}",
         "ensemble": f"{chosen['ensemble']}: {chosen['n_members']} of {counted(len(trials), 'trial')}"
         if chosen["n_members"] > 1
         else f"{chosen['ensemble']}: a single model",
@@ -188,6 +190,17 @@ def fixed(value: float, decimals: int) -> str:
     return text.replace("-", "−") if any(digit in text for digit in "123456789") else "0"
 
 
+def _best_value(findings: Findings) -> str:
+    """What the best trial scores: when it was searched, with other seeds, and on rows that rank no trial."""
+    if len(findings.candidates) == 0:
+        return f"value {number(findings.best_value, 4)} (chosen on)"
+    best = findings.candidates.iloc[0]
+    said = f"value {number(best['searched_value'], 4)} when searched (chosen on)"
+    if best["n_seeds"] > 1:
+        said += f", {with_deviation(best['value'], best['deviation'])} over {best['n_seeds']} seeds"
+    return said + f", {number(best['honest_value'], 4)} on rows that rank no trial: a gap of {number(best['gap'], 2)}"
+
+
 def with_deviation(value: float, deviation: float) -> str:
     """A score and its deviation, both to the second digit of the deviation."""
     if not math.isfinite(value) or not math.isfinite(deviation) or deviation < ZERO:
@@ -249,6 +262,7 @@ def summary_document(findings: Findings) -> dict[str, Any]:
         "seconds": _number(findings.seconds),
         "best_config": findings.best_config,
         "best_value": _number(findings.best_value),
+        "gap": _number(findings.candidates["gap"][0]) if len(findings.candidates) else None,
         "ensemble": str(chosen["ensemble"]),
         "n_members": int(chosen["n_members"]),
         "honest_score": _number(chosen["honest_score"]),
@@ -271,12 +285,13 @@ def _number(value: float) -> float | None:
 def write_tables(findings: Findings, folder: Path) -> list[str]:
     """Write the tables and `summary.json` into a folder; the names of the files.
 
-    trials.csv, history.csv, decisions.csv, members.csv, leaderboard.csv, and trials.parquet and history.parquet where
+    trials.csv, history.csv, decisions.csv, members.csv, leaderboard.csv, candidates.csv, and trials.parquet and history.parquet where
     pyarrow is installed (then history is not written as CSV).
     """
     parquet = has_parquet()
     as_csv = {"trials": findings.trials, "decisions": findings.decisions, "members": findings.members}
-    as_csv |= {"leaderboard": findings.leaderboard} | ({} if parquet else {"history": findings.history})
+    as_csv |= {"leaderboard": findings.leaderboard, "candidates": findings.candidates}
+    as_csv |= {} if parquet else {"history": findings.history}
     as_parquet = {"trials": findings.trials, "history": findings.history} if parquet else {}
     for name, table in as_csv.items():
         write_csv(table, folder / f"{name}.csv")

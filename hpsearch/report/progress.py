@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from hpsearch.orchestrator.plan import Plan
-from hpsearch.orchestrator.run import CohortRecord, RungRecord
+from hpsearch.orchestrator.run import CohortRecord, RungRecord, StageRecord
 from hpsearch.report.findings import counted, number
+from hpsearch.space.edges import EDGE
 
 
 class StandardError(Console):
@@ -59,10 +60,14 @@ class ProgressReport:
     ) -> None:
         self._bar.__exit__(kind, error, trace)
 
-    def update(self, record: CohortRecord | RungRecord) -> None:
+    def update(self, record: CohortRecord | RungRecord | StageRecord) -> None:
         """Take up one record of the loop."""
         if isinstance(record, CohortRecord):
             self._advance(record)
+        elif isinstance(record, StageRecord):
+            widened = record.decisions[record.decisions["verdict"] == EDGE]
+            for sentence in widened["sentence"]:
+                self._console.print(sentence, soft_wrap=True)
         # of a rung that nobody has reached there is nothing to say
         elif not self._console.is_terminal and (record.results or not record.complete):
             self._say(record)
@@ -71,11 +76,9 @@ class ProgressReport:
         values = [result.value for result in record.results if not math.isnan(result.value)]
         self._best = max([self._best, *values])
         self._trained.update(result.number for result in record.results)
-        rungs = self._plan.stages[record.stage].rungs
-        before = rungs[record.rung - 1].epochs if record.rung else 0
         self._bar.update(
             self._task,
-            advance=len(record.results) * (rungs[record.rung].epochs - before),
+            advance=sum(result.budget - result.begun for result in record.results),
             description=self._where(record),
             trials=counted(len(self._trained), "trial"),
             best=number(self._best, 4),
@@ -84,7 +87,8 @@ class ProgressReport:
     def _where(self, record: Any) -> str:
         stage, n_stages = record.stage + 1, len(self._plan.stages)
         n_rungs = len(self._plan.stages[record.stage].rungs)
-        prefix = f"stage {stage}/{n_stages} " if n_stages > 1 else ""
+        name = self._plan.stages[record.stage].name
+        prefix = f"stage {stage}/{n_stages} ({name}) " if n_stages > 1 else ""
         return f"{prefix}rung {record.rung + 1}/{n_rungs}"
 
     def _say(self, record: RungRecord) -> None:

@@ -13,9 +13,13 @@ MOST_FAILURES = 0.25
 
 
 def edges(decisions: pd.DataFrame) -> list[str]:
-    """The ranges at whose edges the best trials crowd, by the decisions of the last stage."""
-    latest = decisions[decisions["stage"] == decisions["stage"].max()]
-    return [str(sentence) for sentence in latest.loc[latest["verdict"] == EDGE, "sentence"]]
+    """The ranges at whose edges the best trials still crowd, by the decisions of the last stage."""
+    latest = decisions[(decisions["stage"] == decisions["stage"].max()) & (decisions["verdict"] == EDGE)]
+    widened = (latest["low"] != latest["new_low"]) | (latest["high"] != latest["new_high"])
+    return [
+        f"{sentence} No stage is left to search there: a larger n_trials adds one." if is_wider else str(sentence)
+        for sentence, is_wider in zip(latest["sentence"], widened, strict=True)
+    ]
 
 
 def failures(trials: pd.DataFrame) -> list[str]:

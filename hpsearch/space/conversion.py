@@ -123,6 +123,13 @@ def to_optuna_value(value: Value) -> Plain:
     return as_stored(value)
 
 
+def from_optuna_value(distribution: Distribution, stored: Plain) -> Value:
+    """The value of which `to_optuna_value` gave `stored`."""
+    if isinstance(distribution, Choice):
+        return next(value for value in distribution.values if as_stored(value) == stored)
+    return stored
+
+
 def to_json(entry: Entry) -> Any:
     """The entry in the form of a study file; what equals its default is left out.
 

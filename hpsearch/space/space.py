@@ -20,6 +20,7 @@ from hpsearch.space.conversion import (
     OptunaDistribution,
     as_distribution,
     from_json,
+    from_optuna_value,
     to_json,
     to_optuna,
     to_optuna_value,
@@ -105,6 +106,13 @@ class SearchSpace:
         values = {name: d.from_unit(_uniform(seed, stage, number, name)) for name, d in self.distributions.items()}
         return self.present(values)
 
+    def nearest(self, wanted: Mapping[str, object]) -> Config:
+        """The config nearest to what is wanted: a range's nearest value, a Choice's own one or else its first.
+
+        What is not asked for, or by no number for a range, is the middle of its range, and of a Choice the first.
+        """
+        return self.present({name: _nearest(d, wanted.get(name)) for name, d in self.distributions.items()})
+
     def to_unit(self, config: Mapping[str, Value]) -> dict[str, float]:
         """Name → unit coordinate, in [0, 1], of the searched hyperparameters the config has."""
         return {name: d.to_unit(config[name]) for name, d in self._searched_in(config)}
@@ -116,6 +124,11 @@ class SearchSpace:
     def optuna_values(self, config: Mapping[str, Value]) -> dict[str, Plain]:
         """What an Optuna trial holds of the config: its searched hyperparameters."""
         return {name: to_optuna_value(config[name]) for name, _ in self._searched_in(config)}
+
+    def from_optuna_values(self, values: Mapping[str, Plain]) -> Config:
+        """The config of which `optuna_values` gave these values."""
+        given = {name: d for name, d in self.distributions.items() if name in values}
+        return self.present({name: from_optuna_value(d, values[name]) for name, d in given.items()})
 
     def to_json(self) -> dict[str, Any]:
         """The space in the form of a study file's [space] table: `SearchSpace.from_json(space.to_json()) == space`."""
@@ -151,6 +164,16 @@ def entries_from_json(record: Mapping[str, object]) -> dict[str, Entry]:
         with _errors_about(name):
             entries[name] = from_json(entry)
     return entries
+
+
+def _nearest(distribution: Distribution, wanted: object) -> Value:
+    if isinstance(distribution, Choice):
+        return wanted if wanted in distribution.values else distribution.values[0]
+    if isinstance(wanted, bool) or not isinstance(wanted, int | float):
+        return distribution.from_unit(0.5)
+    if distribution.low <= wanted <= distribution.high and isinstance(wanted, Integral | type(distribution.low)):
+        return wanted
+    return distribution.from_unit(distribution.to_unit(wanted))
 
 
 def _parents(space: SearchSpace, name: str) -> dict[str, tuple[Value, ...]]:

@@ -1,0 +1,82 @@
+"""Starting knowledge: configs to try first, and an earlier study whose best trials say where to begin."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import pandas as pd
+
+from hpsearch.record.tables import trial_table
+from hpsearch.record.trials import open_record, study_names
+from hpsearch.space.conversion import with_nearest
+from hpsearch.space.distributions import Choice, as_value
+from hpsearch.space.proposal import Proposal
+from hpsearch.space.refine import start_like
+from hpsearch.space.space import Config, SearchSpace
+
+Like: TypeAlias = str | os.PathLike[str] | tuple[str | os.PathLike[str], str] | None
+"""An earlier study: the file that keeps it, or the file and its name."""
+
+
+def first_configs(first: object, space: SearchSpace, default: Config) -> tuple[Config, ...]:
+    """The user's configs, completed by the default one, and that itself at the end.
+
+    Raises:
+        ValueError: for a name that is not of the space, a fixed value that differs, or one beyond the limits.
+    """
+    if isinstance(first, str | Mapping) or not isinstance(first, Sequence):
+        raise ValueError(f"first must be a list of configs, each a dict of name → value, but got {first!r}")
+    configs = [_completed(config, place, space, default) for place, config in enumerate(first)]
+    return tuple(config for place, config in enumerate([*configs, default]) if config not in configs[:place])
+
+
+def _completed(config: object, place: int, space: SearchSpace, default: Config) -> Config:
+    if not isinstance(config, Mapping):
+        raise ValueError(f"first[{place}] must be a dict of name → value, but got {config!r}")
+    values = {}
+    for name, given in config.items():
+        if name not in space.entries:
+            known = with_nearest(str(name), space.entries)
+            raise ValueError(f"first[{place}] has {known}, which is not of the space: {', '.join(space.entries)}")
+        values[name] = _allowed(f"first[{place}][{name!r}]", as_value(given), space, name)
+    middle = space.nearest(default)
+    return space.present({name: values.get(name, middle.get(name)) for name in space.distributions})
+
+
+def _allowed(argument: str, value: Any, space: SearchSpace, name: str) -> Any:
+    """The value; ValueError unless the space can come to hold it."""
+    entry = space.entries[name]
+    if name in space.fixed or isinstance(entry, Choice):
+        allowed: Sequence[Any] = [entry] if name in space.fixed else entry.values  # type: ignore[union-attr]
+        if value not in allowed:
+            raise ValueError(f"{argument} must be one of {list(allowed)!r}, but got {value!r}")
+        return value
+    lowest, highest = entry.limit_range  # type: ignore[union-attr]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not lowest <= value <= highest:
+        raise ValueError(f"{argument} must be a number from {lowest:g} to {highest:g}, but got {value!r}")
+    return value
+
+
+def start_from(like: Like, space: SearchSpace) -> tuple[Proposal, pd.DataFrame] | None:
+    """What the first stage draws from, and why, if there is an earlier study like this one.
+
+    Raises:
+        ValueError: for what is no study, has no trial with a value, or shares no range with the space.
+        OSError: for a file that cannot be read.
+    """
+    if like is None:
+        return None
+    file, name = like if isinstance(like, tuple) else (like, None)
+    if not isinstance(file, str | os.PathLike):
+        raise ValueError(f"like must be the file of an earlier study, or (file, study_name), but got {like!r}")
+    names = study_names(file)
+    if (name is None and len(names) != 1) or (name is not None and name not in names):
+        held = ", ".join(map(repr, names)) or "none"
+        raise ValueError(f"like={like!r} must name one study, as (file, study_name); {file} holds {held}")
+    with open_record(file, name or names[0], read_only=True) as record:
+        trials = trial_table(record.study)
+    if not trials["value"].notna().any():
+        raise ValueError(f"like={like!r} has no trial with a value")
+    if not any(f"params_{own}" in trials for own in space.distributions):
+        raise ValueError(f"like={like!r} has searched none of {', '.join(space.distributions)}")
+    return start_like(trials, space)

@@ -1,0 +1,2 @@
+def draw_by(*a):  # replaced by the optuna branch
+    raise NotImplementedError
