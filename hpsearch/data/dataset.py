@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from hpsearch.data.columns import Column, did_you_mean, kind_of, listed, to_numbers
 from hpsearch.data.encoding import Encoding, fit_encoding
-from hpsearch.data.splits import Rows, split_rows, strata
+from hpsearch.data.folds import fold_rows, united
+from hpsearch.data.splits import RowNumbers, Rows, split_rows, split_test, strata
 from hpsearch.data.table import as_frame
 from hpsearch.data.target import Labels, Target, Task, as_column, as_labels, fit_target, infer_task
 
@@ -26,9 +27,14 @@ class Dataset:
 
     `inputs`: (n_rows, n_inputs) float32, C-contiguous, within [-3, 3]. `targets`: (n_rows, n_outputs) float32.
     `y`: (n_rows,) int64 class codes, or float64 numbers in the user's units.
-    `row_weights`: (n_rows,) float32, mean one over the training rows; ones without `sample_weight`.
+    `row_weights`: (n_rows,) float32, mean one over the fitting rows; ones without `sample_weight`.
     `sample_weight`: (n_rows,) float64 as given, or None. `warnings`: sentences for the user.
     `fingerprint`: SHA-256 (hexadecimal) over all of this but the warnings: equal data, equal fingerprint.
+
+    `folds`: with `cv`, one Dataset per fold, of the same table, target, weights and layout of inputs, with the fold's
+    own rows, and inputs by the statistics of its own training rows. The whole then has the folds' valid and select
+    rows as its own, and as training rows those that no fold holds out: there may be none.
+    `fold`: the number of a fold, from 0 on; 0 for the whole.
     """
 
     inputs: NDArray[np.float32]
@@ -41,6 +47,18 @@ class Dataset:
     encoding: Encoding
     warnings: tuple[str, ...]
     fingerprint: str
+    folds: tuple["Dataset", ...] = ()
+    fold: int = 0
+
+    @property
+    def parts(self) -> tuple["Dataset", ...]:
+        """What models are trained on: the folds, or this Dataset where there are none."""
+        return self.folds or (self,)
+
+    @property
+    def fitting_rows(self) -> RowNumbers:
+        """The rows that this Dataset's own statistics come from: training rows, or with folds all but test rows."""
+        return self.rows.non_test if self.folds else self.rows.train
 
     @property
     def n_inputs(self) -> int:
@@ -68,6 +86,8 @@ def prepare(
     X_test: object = None,
     y_test: object = None,
     test_size: float | int | None = None,
+    cv: object = None,
+    groups: object = None,
     random_state: int = 0,
 ) -> Dataset:
     """The Dataset of a table X (DataFrame, 2-D array, list of rows) and its target y (one value per row).
@@ -77,34 +97,73 @@ def prepare(
     Test rows are either given (X_test, y_test: appended after the others, with weight 1) or dealt (`test_size`: a
     share in (0, 0.5], or a number of rows). `random_state`, 0 to 2⁶⁴ - 1, decides which rows play which part.
 
+    `cv` makes folds of the other rows: a whole number k ≥ 2 (stratified, every row is held out once), a splitter of
+    scikit-learn's kind (row numbers count the rows given to it, which come in table order), or an iterable of pairs of
+    row numbers (training, held out). No row may be held out twice. `groups`: (n_rows,) labels; rows of one group are
+    kept on one side. A regression target is standardised once, by all folds' rows, so that predictions of different
+    folds are in one unit. Each fold holds a copy of the inputs: k · n_rows · n_inputs · 4 bytes.
+
     Raises ValueError, once and here, for everything that is wrong with the data; the message names the argument.
     """
     _check_random_state(random_state)
     _check_test(X_test, y_test, test_size)
+    _check_cv(cv, groups, test_size)
     frame, column = _table_and_target(X, y)
     labels = as_labels(column)
     known_task = infer_task(labels, task=task, is_category=isinstance(column.dtype, pd.CategoricalDtype))
     test_frame, test_column = (None, None) if X_test is None else _table_and_target(X_test, y_test, "X_test", "y_test")
     n_test = 0 if test_column is None else len(test_column)
-    rows = split_rows(strata(labels, known_task), test_size=test_size, n_appended=n_test, random_state=random_state)
+    dealing: dict[str, Any] = {"test_size": test_size, "n_appended": n_test, "random_state": random_state}
+    together = _groups(groups, X, len(frame))
+    rows, folds, said = _deal_rows(frame, labels, known_task, cv, together, dealing)
+    fitting_rows = rows.non_test if folds else rows.train
     _check_order(X, sample_weight, "X", "sample_weight")
-    weights, row_weights = _weights(sample_weight, rows, len(frame), n_test)
+    weights, row_weights = _weights(sample_weight, folds or (rows,), fitting_rows, len(frame), n_test)
 
-    target = fit_target(labels, known_task, rows.train, column.name if isinstance(column.name, str) else "target")
+    target = fit_target(labels, known_task, fitting_rows, column.name if isinstance(column.name, str) else "target")
     names = _categorical_names(categorical, frame, isinstance(X, pd.DataFrame))
-    encoding, warnings = fit_encoding(frame, rows.non_test, rows.train, names)
-    warnings = (*warnings, *_scarce(labels, rows, target))
-    inputs, codes = encoding.encode(frame), target.codes(column)
+    encoding, warnings = fit_encoding(frame, rows.non_test, fitting_rows, names)
+    warnings = (*warnings, *said, *_scarce(labels, rows, target), *_unlearned(labels, folds, target))
+    test_table = test_frame if isinstance(X_test, pd.DataFrame) else X_test
+    inputs, codes = _encode(encoding, frame, test_table), target.codes(column)
     if n_test:
-        test_table = test_frame if isinstance(X_test, pd.DataFrame) else X_test
-        inputs = np.concatenate([inputs, encoding.encode(test_table, "X_test")])
         codes = np.concatenate([codes, target.codes(test_column, "y_test")])
     targets = target.encode_codes(codes)
     arrays = {"inputs": inputs, "targets": targets, "y": codes, "row_weights": row_weights}
     if weights is not None:
         arrays["sample_weight"] = weights
-    fingerprint = _fingerprint(arrays, rows, target, encoding)
-    return Dataset(inputs, targets, codes, row_weights, weights, rows, target, encoding, warnings, fingerprint)
+    fingerprint = _fingerprint(arrays, rows, folds, target, encoding)
+    whole = Dataset(inputs, targets, codes, row_weights, weights, rows, target, encoding, warnings, fingerprint)
+    return replace(
+        whole, folds=tuple(_fold(whole, number, its, frame, test_table, names) for number, its in enumerate(folds))
+    )
+
+
+def _fold(
+    whole: Dataset, number: int, rows: Rows, frame: pd.DataFrame, test_table: object, categorical: Sequence[str]
+) -> Dataset:
+    """The whole in a fold's own rows and statistics; the layout of inputs is the same, as it is from the same rows."""
+    encoding, _ = fit_encoding(frame, whole.rows.non_test, rows.train, categorical)
+    inputs = _encode(encoding, frame, test_table)
+    return replace(whole, inputs=inputs, rows=rows, encoding=encoding, warnings=(), fold=number)
+
+
+def _deal_rows(
+    frame: pd.DataFrame, labels: Labels, task: Task, cv: object, groups: NDArray[Any] | None, dealing: dict[str, Any]
+) -> tuple[Rows, tuple[Rows, ...], list[str]]:
+    """The row sets of the whole and of the folds, and what a splitter warned of; `dealing` as for `split_rows`."""
+    by_stratum = strata(labels, task)
+    if cv is None:
+        return split_rows(by_stratum, **dealing), (), []
+    rest, test = split_test(by_stratum, **dealing)
+    folds, said = fold_rows(cv, frame, labels, task, groups, rest, test, dealing["random_state"])
+    return united(folds, rest), folds, said
+
+
+def _encode(encoding: Encoding, frame: pd.DataFrame, test_table: object) -> NDArray[np.float32]:
+    """`Dataset.inputs`: the table's rows, then those of a test table, if there is one."""
+    inputs = encoding.encode(frame)
+    return inputs if test_table is None else np.concatenate([inputs, encoding.encode(test_table, "X_test")])
 
 
 def _check_random_state(random_state: object) -> None:
@@ -119,6 +178,32 @@ def _check_test(X_test: object, y_test: object, test_size: object) -> None:
         raise ValueError(f"{given} is given without {lacking}: test rows need both")
     if X_test is not None and test_size is not None:
         raise ValueError(f"test_size={test_size!r} is given beside X_test: there can be only one set of test rows")
+
+
+def _check_cv(cv: object, groups: object, test_size: object) -> None:
+    if groups is not None and cv is None:
+        raise ValueError("groups is given without cv: they say which rows a fold keeps together")
+    if test_size is None:
+        return
+    if groups is not None:
+        raise ValueError(f"test_size={test_size!r} is given beside groups, which it would cut: give X_test and y_test")
+    if isinstance(cv, Iterable) and not hasattr(cv, "split"):
+        raise ValueError(
+            f"test_size={test_size!r} is given beside row numbers as cv, which it would shift: give X_test and y_test"
+        )
+
+
+def _groups(groups: object, X: object, n_rows: int) -> NDArray[Any] | None:
+    """(n_rows,) the group of each row, checked."""
+    if groups is None:
+        return None
+    column = as_column(groups, "groups")
+    if len(column) != n_rows:
+        raise ValueError(f"groups must have one label for each of {n_rows} rows, but has {len(column)}")
+    if missing := np.flatnonzero(column.isna().to_numpy()).tolist():
+        raise ValueError(f"groups must have no missing values, but {len(missing)} are: rows {listed(missing)}")
+    _check_order(X, groups, "X", "groups")
+    return column.to_numpy()
 
 
 def _table_and_target(X: object, y: object, X_name: str = "X", y_name: str = "y") -> tuple[pd.DataFrame, Column]:
@@ -170,7 +255,7 @@ def _categorical_names(categorical: Iterable[str | int] | None, frame: pd.DataFr
 
 
 def _weights(
-    sample_weight: object, rows: Rows, n_given: int, n_test: int
+    sample_weight: object, parts: Sequence[Rows], fitting_rows: RowNumbers, n_given: int, n_test: int
 ) -> tuple[NDArray[np.float64] | None, NDArray[np.float32]]:
     """`Dataset.sample_weight` and `Dataset.row_weights`; the `n_test` appended test rows have weight 1 in both."""
     if sample_weight is None:
@@ -185,13 +270,16 @@ def _weights(
         raise ValueError(f"sample_weight must be finite and at least 0, but {n_wrong} weights are not")
     appended = np.ones(n_test)
     weights = np.concatenate([weights, appended])
-    for part in ("train", "valid", "select", "test"):
-        its_rows = getattr(rows, part)
-        if len(its_rows) and not weights[its_rows].any():
-            raise ValueError(
-                f"sample_weight must not be 0 on all rows of a part, but is on the {len(its_rows)} {part} rows"
-            )
-    relative = weights[:n_given] / weights[rows.train].mean()
+    for fold, rows in enumerate(parts):
+        of_fold = f" of fold {fold}" if len(parts) > 1 else ""
+        for part in ("train", "valid", "select", "test"):
+            its_rows = getattr(rows, part)
+            if len(its_rows) and not weights[its_rows].any():
+                raise ValueError(
+                    f"sample_weight must not be 0 on all rows of a part, but is on the {len(its_rows)} {part} rows"
+                    f"{of_fold}"
+                )
+    relative = weights[:n_given] / weights[fitting_rows].mean()
     return weights, np.concatenate([relative, appended]).astype(np.float32)
 
 
@@ -210,11 +298,24 @@ def _scarce(labels: Labels, rows: Rows, target: Target) -> list[str]:
     ]
 
 
-def _fingerprint(arrays: dict[str, NDArray[Any]], rows: Rows, target: Target, encoding: Encoding) -> str:
+def _unlearned(labels: Labels, folds: Sequence[Rows], target: Target) -> list[str]:
+    """A sentence for each fold that has no row of some class to learn it from."""
+    sentences = []
+    for fold, rows in enumerate(folds):
+        unknown = [] if target.classes is None else np.setdiff1d(target.classes, labels[rows.train]).tolist()
+        if unknown:
+            sentences.append(f"Fold {fold} has no training rows of {listed(unknown)}: its models cannot know of them.")
+    return sentences
+
+
+def _fingerprint(
+    arrays: dict[str, NDArray[Any]], rows: Rows, folds: Sequence[Rows], target: Target, encoding: Encoding
+) -> str:
     """SHA-256 over names, dtypes, shapes and bytes of all arrays, and over labels and columns."""
     tensors, layout = encoding.to_tensors()
     digest = hashlib.sha256(json.dumps([target.to_json(), layout], sort_keys=True).encode())
-    for name, array in (arrays | vars(rows) | tensors).items():
+    of_folds = {f"fold {fold} {part}": its for fold, rows in enumerate(folds) for part, its in vars(rows).items()}
+    for name, array in (arrays | vars(rows) | tensors | of_folds).items():
         digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()

@@ -20,12 +20,12 @@ FEWEST_HELD = 20  # of small tables a larger share is held, up to a third
 MOST_HELD = 20_000  # 10,000 validation rows give an accuracy to ± 0.5 %; more would only cost time at every evaluation
 
 # One stream of pseudo-random bits per purpose, so that a test set does not change how the other rows are dealt.
-TEST_STREAM, HELD_STREAM, ROTATION_STREAM = range(3)
+TEST_STREAM, HELD_STREAM, ROTATION_STREAM, FOLD_STREAM, HALF_STREAM = range(5)
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Four sets of row numbers, each sorted int64, no row in two of them; together they are all rows.
+    """Four sets of row numbers, each sorted int64, no row in two of them; together all rows, but for folds (folds.py).
 
     `train` rows fit weights and statistics, `valid` rows stop training and rank trials, `select` rows choose and
     weight the ensemble and give the honest score, `test` rows (often none) give a last score and nothing else.
@@ -104,8 +104,24 @@ def split_rows(
     Test rows are dealt if `test_size` is given: a share in (0, 0.5], or a whole number of rows up to half of them.
     Otherwise they are the `n_appended` rows that follow the `strata` (n_rows,) given here. Held rows are at least 20,
     or a third of the rest if that is less, and at most 20,000. Every stratum of two rows or more keeps a training row.
-    Raises ValueError for another test_size, fewer than twelve rows that are not test rows, and strata so small that
-    fewer than four rows can be held out.
+    Raises ValueError for what `split_test` refuses, and for strata so small that fewer than four rows can be held out.
+    """
+    rest, test = split_test(strata, test_size=test_size, n_appended=n_appended, random_state=random_state)
+    n_held = min(max(int(held * len(rest)), min(FEWEST_HELD, len(rest) // 3)), MOST_HELD)
+    held_rows = rest[_held_in_order(strata[rest], n_held, generator(random_state, HELD_STREAM))]
+    if len(held_rows) < 4:
+        n_classes = len(np.unique(strata[rest]))
+        raise ValueError(f"classes are too small to hold rows out: {len(rest)} rows in {n_classes} classes")
+    train = np.setdiff1d(rest, held_rows)
+    return Rows(train, np.sort(held_rows[::2]), np.sort(held_rows[1::2]), test)
+
+
+def split_test(
+    strata: NDArray[np.int64], *, test_size: float | int | None = None, n_appended: int = 0, random_state: int = 0
+) -> tuple[RowNumbers, RowNumbers]:
+    """The rows that are not test rows, and the test rows, of which `split_rows` tells.
+
+    Raises ValueError for a test_size out of range, and fewer than twelve rows that are not test rows.
     """
     n_rows = len(strata)
     n_test = 0 if test_size is None else _n_test(test_size, n_rows)
@@ -113,15 +129,7 @@ def split_rows(
     rest = np.flatnonzero(~is_test)
     if len(rest) < FEWEST_ROWS:
         raise ValueError(f"at least {FEWEST_ROWS} rows that are not test rows are needed, but there are {len(rest)}")
-    n_held = min(max(int(held * len(rest)), min(FEWEST_HELD, len(rest) // 3)), MOST_HELD)
-    held_rows = rest[_held_in_order(strata[rest], n_held, generator(random_state, HELD_STREAM))]
-    if len(held_rows) < 4:
-        n_classes = len(np.unique(strata[rest]))
-        raise ValueError(f"classes are too small to hold rows out: {len(rest)} rows in {n_classes} classes")
-    train = np.setdiff1d(rest, held_rows)
-    appended = np.arange(n_rows, n_rows + n_appended)
-    test = np.concatenate([np.flatnonzero(is_test), appended])
-    return Rows(train, np.sort(held_rows[::2]), np.sort(held_rows[1::2]), test)
+    return rest, np.concatenate([np.flatnonzero(is_test), np.arange(n_rows, n_rows + n_appended)])
 
 
 def _n_test(test_size: float | int, n_rows: int) -> int:
@@ -140,7 +148,11 @@ def rotations(strata: NDArray[np.int64], n_parts: int = 5, random_state: int = 0
 
     With fewer rows than `n_parts` there are as many parts as rows. Parts differ in size by at most one row.
     """
-    order = _dealing_order(strata, generator(random_state, ROTATION_STREAM))
+    return deal_round(strata, max(1, min(n_parts, len(strata))), generator(random_state, ROTATION_STREAM))
+
+
+def deal_round(strata: NDArray[np.int64], n_parts: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """(n_rows,) part numbers 0 to n_parts - 1, dealt in turn: parts differ by at most a row, in each stratum too."""
     parts = np.empty(len(strata), dtype=np.int64)
-    parts[order] = np.arange(len(strata)) % max(1, min(n_parts, len(strata)))
+    parts[_dealing_order(strata, rng)] = np.arange(len(strata)) % n_parts
     return parts

@@ -79,7 +79,7 @@ def test_rows_may_lack_a_class():
         ("accuracy", NUMBERS, "scoring='accuracy' does not fit the task regression"),
         ("roc_auc", NUMBERS, "does not fit the task regression"),
         ("roc_auc", MANY, "scoring='roc_auc' does not fit 3 classes"),
-        (3, BINARY, "must be the name of a scikit-learn scorer, but got 3"),
+        (3, BINARY, "must be the name of a scikit-learn scorer, or a callable .*, but got 3"),
     ],
 )
 def test_a_score_that_does_not_fit_is_refused(name, target, message):
