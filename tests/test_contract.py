@@ -136,8 +136,8 @@ from tests import test_contract
 
 saved, save = [], FolderCheckpoints.save
 
-def save_and_die(*arguments):
-    save(*arguments)
+def save_and_die(*arguments, **fold):
+    save(*arguments, **fold)
     saved.append(arguments)
     if len(saved) == {n_checkpoints}:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -36,7 +36,8 @@ class Candidates:
 
     def add(self, record: RungRecord) -> None:
         """Take up those that completed the plan in this rung, and the seeds of those that did before."""
-        if not self._plan.is_last_for(record.stage, record.epochs):
+        is_over = record.rung == len(self._plan.stages[record.stage].rungs) - 1
+        if not (is_over and self._plan.is_last_for(record.stage, record.epochs)):
             return
         for result in record.results:
             if result.outcome is None and result.number in record.kept:

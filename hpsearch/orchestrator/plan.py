@@ -99,7 +99,7 @@ class Plan:
         three tenths in the middle one, where the best go on to a third; the rest in the fine one, up to the whole.
         """
         if n_trials < FEWEST_STAGED or max_epochs < ETA:
-            return cls((Stage("random", n_trials, rungs(n_trials, max_epochs)),))
+            return cls.random(n_trials, max_epochs)
         n_repeats = N_SEEDS * next((n for below, n in CANDIDATES if n_trials < below), MOST_CANDIDATES)
         n_coarse = round(COARSE_SHARE * (n_trials - n_repeats))
         n_middle = round(MIDDLE_SHARE * (n_trials - n_repeats))
@@ -110,6 +110,11 @@ class Plan:
         steps = _rungs(shorter, n_fine, FINE_ETA, middle)
         fine = Stage("fine", n_fine, (*steps, Rung(longest, steps[-1].keep)))
         return cls((coarse, middle, fine, Stage(REPEAT, n_repeats, (Rung(longest, n_repeats),))))
+
+    @classmethod
+    def random(cls, n_trials: int, max_epochs: int) -> "Plan":
+        """One stage over the whole space, with successive halving."""
+        return cls((Stage("random", n_trials, rungs(n_trials, max_epochs)),))
 
     @property
     def n_trials(self) -> int:

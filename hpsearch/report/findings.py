@@ -197,7 +197,7 @@ def _best_value(findings: Findings) -> str:
     best = findings.candidates.iloc[0]
     said = f"value {number(best['searched_value'], 4)} when searched (chosen on)"
     if best["n_seeds"] > 1:
-        said += f", {with_deviation(best['value'], best['deviation'])} over {best['n_seeds']} seeds"
+        said += f", {with_deviation(best['value'], best['deviation'])} over {int(best['n_seeds'])} seeds"
     return said + f", {number(best['honest_value'], 4)} on rows that rank no trial: a gap of {number(best['gap'], 2)}"
 
 

@@ -171,7 +171,7 @@ def _nearest(distribution: Distribution, wanted: object) -> Value:
         return wanted if wanted in distribution.values else distribution.values[0]
     if isinstance(wanted, bool) or not isinstance(wanted, int | float):
         return distribution.from_unit(0.5)
-    if distribution.low <= wanted <= distribution.high and isinstance(wanted, Integral | type(distribution.low)):
+    if distribution.low <= wanted <= distribution.high and isinstance(wanted, type(distribution.low)):
         return wanted
     return distribution.from_unit(distribution.to_unit(wanted))
 

@@ -9,8 +9,9 @@ import pytest
 
 from hpsearch.data.dataset import prepare
 from hpsearch.data.scoring import Scorer
+from hpsearch.orchestrator.drawing import Drawing
 from hpsearch.orchestrator.learners import MLPLearner
-from hpsearch.orchestrator.plan import Plan, random_stage
+from hpsearch.orchestrator.plan import Plan
 from hpsearch.orchestrator.run import CohortRecord, Problem, RungRecord, Workers, run, train_again, trial_seed
 from hpsearch.orchestrator.stop import Stop
 from hpsearch.record.checkpoints import FolderCheckpoints, MemoryCheckpoints
@@ -19,7 +20,7 @@ from hpsearch.record.trials import open_record
 from hpsearch.space.distributions import Choice, LogUniform
 from hpsearch.space.space import SearchSpace
 
-PLAN = Plan((random_stage(9, 9),))
+PLAN = Plan.random(9, 9)
 
 
 def problem(space: dict[str, Any] | None = None) -> Problem:
@@ -28,7 +29,8 @@ def problem(space: dict[str, Any] | None = None) -> Problem:
     dataset = prepare(X, (X[:, 0] * X[:, 1] > 0).astype(int), random_state=5)
     entries = {"hidden_layer_sizes": Choice([(6,), (4, 4)]), "learning_rate_init": LogUniform(1e-3, 1e-1)}
     learner = MLPLearner.of(dataset, order_seed=5, horizon=9)
-    return Problem(dataset, SearchSpace.of(entries | (space or {})), learner, Scorer.of(None, dataset.target), 5)
+    drawing = Drawing(SearchSpace.of(entries | (space or {})), 5)
+    return Problem(dataset, drawing, learner, (Scorer.of(None, dataset.target),), 5)
 
 
 @dataclass
@@ -156,7 +158,7 @@ def test_what_cannot_be_scored_does_not_go_on():
         learner = MLPLearner.of(dataset, order_seed=seed, horizon=9)
         scorer = Scorer.of("neg_root_mean_squared_log_error", dataset.target)
         space = SearchSpace.of({"hidden_layer_sizes": (8,), "learning_rate_init": LogUniform(1e-3, 1e-1)})
-        yielded, trials = events(Problem(dataset, space, learner, scorer, seed), Plan((random_stage(18, 27),)))
+        yielded, trials = events(Problem(dataset, space, learner, scorer, seed), Plan.random(18, 27))
         for rung in rungs_of(yielded):
             failed = {result.number for result in rung.results if result.outcome is not None}
             assert not failed & set(rung.kept)
