@@ -248,7 +248,8 @@ class Study:
             encoding=self.dataset.encoding,
             target=self.dataset.target,
             networks=tuple(
-                self.problem.learner.predictor(fit, member.weights) for fit, member in zip(fits, chosen.members, strict=True)
+                self.problem.learner.predictor(fit, member.weights)
+                for fit, member in zip(fits, chosen.members, strict=True)
             ),
             votes=chosen.votes,
             about=self._about(chosen, refits),

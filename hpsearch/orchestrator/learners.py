@@ -200,7 +200,12 @@ class MLPLearner:
         """The dataset as the engine sees it."""
         rows = dataset.rows
         return train.Examples(
-            dataset.inputs, dataset.targets, dataset.row_weights, rows.train, rows.valid, (self.order_seed + dataset.fold) % 2**64
+            dataset.inputs,
+            dataset.targets,
+            dataset.row_weights,
+            rows.train,
+            rows.valid,
+            (self.order_seed + dataset.fold) % 2**64,
         )
 
     def predict(self, fit: train.Fit, dataset: Dataset, rows: NDArray[np.int64], weights: str) -> NDArray[np.float32]:

@@ -347,7 +347,9 @@ def _train_rung(
 
     def call(cohort: Cohort) -> Any:
         so_far = [_latest_fit(problem.learner, task, budgets, kept) for task in cohort]
-        return delayed(train_cohort)(problem.learner, parts[cohort[0].fold], problem.scorers, cohort, so_far, budget, stop)
+        return delayed(train_cohort)(
+            problem.learner, parts[cohort[0].fold], problem.scorers, cohort, so_far, budget, stop
+        )
 
     due = [_for_fold(problem.learner, task, part) for task in tasks for part in parts]
     for trained in workers.results(map(call, cohorts(due, workers.n_workers)), stop):
