@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from typing import Any
 
+import numpy as np
 import optuna
 import pandas as pd
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -210,14 +211,14 @@ class _History:
 
     def _table(self, theirs: Mapping[str, BaseDistribution], space: SearchSpace) -> pd.DataFrame:
         """One row per trial as `refine` wants it, choices as text, what is absent or outside its range as None."""
-        numbers = pd.Series([trial.number for trial in self.trials])
-        steps = [trial.last_step or 0 for trial in self.trials]
+        number = [trial.number for trial in self.trials]
+        epochs = np.array([1 + (trial.last_step or 0) for trial in self.trials])
         complete = [trial.state == TrialState.COMPLETE for trial in self.trials]
-        columns = {
-            "number": numbers,
-            "stage": pd.Series(self.starts).searchsorted(numbers, side="right") - 1,
+        columns: dict[str, Any] = {
+            "number": number,
+            "stage": np.searchsorted(self.starts, number, side="right") - 1,
             "value": [self.sign * _value(trial) for trial in self.trials],
-            "epochs": [1 + (max(steps) if done else step) for step, done in zip(steps, complete, strict=True)],
+            "epochs": np.where(complete, epochs.max(), epochs),
         }
         for name, ours in space.distributions.items():
             columns[f"params_{name}"] = [_as_given(trial, name, ours, theirs[name]) for trial in self.trials]
