@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hpsearch.data.as_given import AsGiven, digest, stacked
 from hpsearch.data.columns import Column, did_you_mean, kind_of, listed, to_numbers
 from hpsearch.data.encoding import Encoding, fit_encoding
 from hpsearch.data.splits import Rows, split_rows, strata
@@ -24,21 +25,21 @@ FEWEST_OF_CLASS = 3
 class Dataset:
     """An encoded table, its target, and who may see which rows.
 
-    `inputs`: (n_rows, n_inputs) float32, C-contiguous, within [-3, 3]. `targets`: (n_rows, n_outputs) float32.
+    `inputs`: (n_rows, n_inputs) float32, C-contiguous, within [-3, 3]; or the table itself, see `prepare`. `targets`: (n_rows, n_outputs) float32.
     `y`: (n_rows,) int64 class codes, or float64 numbers in the user's units.
     `row_weights`: (n_rows,) float32, mean one over the training rows; ones without `sample_weight`.
     `sample_weight`: (n_rows,) float64 as given, or None. `warnings`: sentences for the user.
     `fingerprint`: SHA-256 (hexadecimal) over all of this but the warnings: equal data, equal fingerprint.
     """
 
-    inputs: NDArray[np.float32]
+    inputs: Any
     targets: NDArray[np.float32]
     y: NDArray[np.int64] | NDArray[np.float64]
     row_weights: NDArray[np.float32]
     sample_weight: NDArray[np.float64] | None
     rows: Rows
     target: Target
-    encoding: Encoding
+    encoding: Encoding | AsGiven
     warnings: tuple[str, ...]
     fingerprint: str
 
@@ -69,6 +70,7 @@ def prepare(
     y_test: object = None,
     test_size: float | int | None = None,
     random_state: int = 0,
+    encoded: bool = True,
 ) -> Dataset:
     """The Dataset of a table X (DataFrame, 2-D array, list of rows) and its target y (one value per row).
 
@@ -76,6 +78,7 @@ def prepare(
     are categories whatever they look like; positions too if X is not a DataFrame. `sample_weight`: (n_rows,) ≥ 0.
     Test rows are either given (X_test, y_test: appended after the others, with weight 1) or dealt (`test_size`: a
     share in (0, 0.5], or a number of rows). `random_state`, 0 to 2⁶⁴ - 1, decides which rows play which part.
+    With `encoded=False`, `inputs` is the table itself: a DataFrame if X was one, else an array, see `AsGiven.encode`.
 
     Raises ValueError, once and here, for everything that is wrong with the data; the message names the argument.
     """
@@ -92,15 +95,19 @@ def prepare(
 
     target = fit_target(labels, known_task, rows.train, column.name if isinstance(column.name, str) else "target")
     names = _categorical_names(categorical, frame, isinstance(X, pd.DataFrame))
-    encoding, warnings = fit_encoding(frame, rows.non_test, rows.train, names)
+    encoding, warnings = (
+        fit_encoding(frame, rows.non_test, rows.train, names)
+        if encoded
+        else (AsGiven.of(frame, isinstance(X, pd.DataFrame)), ())
+    )
     warnings = (*warnings, *_scarce(labels, rows, target))
     inputs, codes = encoding.encode(frame), target.codes(column)
     if n_test:
         test_table = test_frame if isinstance(X_test, pd.DataFrame) else X_test
-        inputs = np.concatenate([inputs, encoding.encode(test_table, "X_test")])
+        inputs = stacked(inputs, encoding.encode(test_table, "X_test"))
         codes = np.concatenate([codes, target.codes(test_column, "y_test")])
     targets = target.encode_codes(codes)
-    arrays = {"inputs": inputs, "targets": targets, "y": codes, "row_weights": row_weights}
+    arrays = {"inputs": digest(inputs), "targets": targets, "y": codes, "row_weights": row_weights}
     if weights is not None:
         arrays["sample_weight"] = weights
     fingerprint = _fingerprint(arrays, rows, target, encoding)
@@ -210,7 +217,7 @@ def _scarce(labels: Labels, rows: Rows, target: Target) -> list[str]:
     ]
 
 
-def _fingerprint(arrays: dict[str, NDArray[Any]], rows: Rows, target: Target, encoding: Encoding) -> str:
+def _fingerprint(arrays: dict[str, NDArray[Any]], rows: Rows, target: Target, encoding: Encoding | AsGiven) -> str:
     """SHA-256 over names, dtypes, shapes and bytes of all arrays, and over labels and columns."""
     tensors, layout = encoding.to_tensors()
     digest = hashlib.sha256(json.dumps([target.to_json(), layout], sort_keys=True).encode())
