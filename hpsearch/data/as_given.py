@@ -1,13 +1,13 @@
 """A table left as it is, for estimators that read tables themselves: an encoding that encodes nothing."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hpsearch.data.columns import kind_of, listed
+from hpsearch.data.columns import Column, Kind, kind_of, listed
 from hpsearch.data.encoding import Encoding, check_names
 from hpsearch.data.table import as_frame
 
@@ -17,35 +17,54 @@ Table = pd.DataFrame | NDArray[Any]
 
 
 @dataclass(frozen=True)
-class AsGiven:
-    """What the columns of a table were called and held: one entry per column in each tuple, in the table's order.
+class Given:
+    """A column as it is: its name, the kind of its values (see `data.columns.kind_of`), and its dtype in words."""
 
-    Attributes:
-        column_names: text; x0, x1, … for an array.
-        kinds: of their values, see `data.columns.kind_of`.
-        dtypes: as pandas writes them.
-        is_frame: was it a DataFrame? If not, tables are given out as arrays.
+    name: str
+    kind: Kind
+    dtype: str
+
+
+@dataclass(frozen=True)
+class AsGiven:
+    """What the columns of a table are called and hold, in the table's order.
+
+    `is_frame`: was it a DataFrame? If not, tables are given out as arrays, and columns are called x0, x1, ...
     """
 
-    column_names: tuple[str, ...]
-    kinds: tuple[str, ...]
-    dtypes: tuple[str, ...]
+    columns: tuple[Given, ...]
     is_frame: bool
 
     @classmethod
     def of(cls, frame: pd.DataFrame, is_frame: bool) -> "AsGiven":
         """Of a table from `as_frame`."""
-        columns = [frame[name] for name in frame.columns]
-        kinds = tuple(kind_of(column) for column in columns)
-        return cls(tuple(frame.columns), kinds, tuple(str(column.dtype) for column in columns), is_frame)
+        columns = (frame[name] for name in frame.columns)
+        return cls(tuple(Given(str(one.name), kind_of(one), str(one.dtype)) for one in columns), is_frame)
+
+    @property
+    def numeric(self) -> tuple[Given, ...]:
+        """The columns of numbers."""
+        return tuple(column for column in self.columns if column.kind == "numbers")
+
+    @property
+    def categorical(self) -> tuple[Given, ...]:
+        """The other columns."""
+        return tuple(column for column in self.columns if column.kind != "numbers")
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """All columns a table must have, in the order an array must have."""
+        return tuple(column.name for column in self.columns)
 
     @property
     def input_names(self) -> tuple[str, ...]:
+        """The same."""
         return self.column_names
 
     @property
     def n_inputs(self) -> int:
-        return len(self.column_names)
+        """The width of the table."""
+        return len(self.columns)
 
     def encode(self, X: object, argument: str = "X") -> Table:
         """The table itself, checked, with its columns in order and rows numbered from 0.
@@ -62,33 +81,26 @@ class AsGiven:
             raise ValueError(f"{argument} must have {self.n_inputs} columns, but has {frame.shape[1]}")
         else:
             frame.columns = pd.Index(self.column_names)
-        wrong = [
-            f"{name!r} held {held}, now it holds {kind}"
-            for name, held in zip(self.column_names, self.kinds, strict=True)
-            if not _fits(kind := kind_of(frame[name]), held)
-        ]
+        wrong = [sentence for column in self.columns if (sentence := _mistyped(frame[column.name], column))]
         if wrong:
             raise ValueError(f"columns of {argument} must hold what they held when fitted: {listed(wrong, str)}")
         if not self.is_frame:
             return self._as_array(frame)
-        kept = zip(self.column_names, self.dtypes, strict=True)
-        return frame.astype({name: CATEGORY for name, dtype in kept if dtype == CATEGORY and frame[name].dtype != dtype})
+        return frame.astype({column.name: CATEGORY for column in self.columns if column.dtype == CATEGORY})
 
     def _as_array(self, frame: pd.DataFrame) -> NDArray[Any]:
-        if {*self.kinds} <= {"numbers", "booleans", "nothing"}:
+        if {column.kind for column in self.columns} <= {"numbers", "booleans", "nothing"}:
             return frame.to_numpy(dtype=np.float64, na_value=np.nan)
         return frame.to_numpy(dtype=object)
 
     def to_tensors(self) -> tuple[dict[str, NDArray[np.float64]], dict[str, Any]]:
         """No arrays, and a dict of plain values, for saving."""
-        names = ("column_names", "kinds", "dtypes")
-        return {}, {"kind": KIND, "is_frame": self.is_frame} | {name: list(getattr(self, name)) for name in names}
+        return {}, {"kind": KIND, "is_frame": self.is_frame, "columns": [asdict(column) for column in self.columns]}
 
     @classmethod
     def from_tensors(cls, tensors: dict[str, NDArray[np.float64]], document: dict[str, Any]) -> "AsGiven":
         """What `to_tensors` took apart."""
-        names = ("column_names", "kinds", "dtypes")
-        return cls(is_frame=document["is_frame"], **{name: tuple(document[name]) for name in names})
+        return cls(tuple(Given(**column) for column in document["columns"]), document["is_frame"])
 
 
 def encoding_from_tensors(tensors: dict[str, NDArray[np.float64]], document: dict[str, Any]) -> Encoding | AsGiven:
@@ -116,6 +128,8 @@ def digest(table: Table) -> NDArray[Any]:
     return np.asarray(pd.util.hash_pandas_object(pd.DataFrame(table), index=False))
 
 
-def _fits(kind: str, held: str) -> bool:
-    numbers = ("numbers", "booleans")
-    return "nothing" in (kind, held) or kind == held or (held == "numbers" and kind in numbers)
+def _mistyped(column: Column, given: Given) -> str:
+    """A sentence if a column does not hold what it held when it was given, else nothing. Numbers may be booleans."""
+    kind = kind_of(column)
+    fits = "nothing" in (kind, given.kind) or kind == given.kind or (given.kind, kind) == ("numbers", "booleans")
+    return "" if fits else f"{given.name!r} held {given.kind}, now it holds {kind}"

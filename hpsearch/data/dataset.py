@@ -25,7 +25,8 @@ FEWEST_OF_CLASS = 3
 class Dataset:
     """An encoded table, its target, and who may see which rows.
 
-    `inputs`: (n_rows, n_inputs) float32, C-contiguous, within [-3, 3]; or the table itself, see `prepare`. `targets`: (n_rows, n_outputs) float32.
+    `inputs`: (n_rows, n_inputs) float32, C-contiguous, within [-3, 3]; or the table itself, see `prepare`.
+    `targets`: (n_rows, n_outputs) float32.
     `y`: (n_rows,) int64 class codes, or float64 numbers in the user's units.
     `row_weights`: (n_rows,) float32, mean one over the training rows; ones without `sample_weight`.
     `sample_weight`: (n_rows,) float64 as given, or None. `warnings`: sentences for the user.

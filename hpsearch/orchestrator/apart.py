@@ -14,7 +14,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -54,6 +56,15 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Call:
+    """What a nursery is asked for: a function that takes what is shared and the arguments, and limits."""
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    limits: Limits
+
+
+@dataclass(frozen=True)
 class Ended:
     """The end of a child that gave no answer. Why: the name of the limit, or a clause that says how it died."""
 
@@ -61,86 +72,108 @@ class Ended:
 
 
 class Nursery:
-    """A helper process that forks a child for each call, as a context manager.
+    """A helper process that forks a child for each call. It ends when it is closed, or nobody refers to it any more."""
 
-    Args:
-        shared: the first argument of every call, sent once: children see it without copying.
-    """
-
-    def __init__(self, shared: object) -> None:
+    def __init__(self) -> None:
         self._connection, theirs = socket.socketpair()
         command = [sys.executable, "-c", START, json.dumps(sys.path), str(theirs.fileno())]
         with theirs:
             # in a session of its own, so that Ctrl-C is only our business
-            self._process = subprocess.Popen(
+            process = subprocess.Popen(
                 command,
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 env=os.environ | ONE_THREAD,
                 start_new_session=True,
             )
-        self._send(shared)
+        self._end = weakref.finalize(self, _taken_leave_of, self._connection, process)
 
-    def __enter__(self) -> "Nursery":
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self.close()
+    @property
+    def is_closed(self) -> bool:
+        return not self._end.alive
 
     def close(self) -> None:
         """End the nursery, and the child it may have: both notice that nobody listens any more."""
-        self._connection.close()
-        self._process.wait()
+        self._end()
+
+    def share(self, thing: object) -> None:
+        """Send what is the first argument of all calls from now on: children see it without copying."""
+        self._send(thing)
 
     def call(
         self, function: Callable[..., Any], *arguments: Any, limits: Limits, should_stop: Callable[[], bool]
     ) -> Any:
         """What `function(shared, *arguments)` returns in a child process; `Ended` if the child was killed, or died.
 
-        When it should stop, the nursery is closed, and there is no more to be had from it.
-
         Raises:
-            InterruptedError: if it should stop.
+            InterruptedError: if it should stop; the nursery is closed then.
             Exception: what the function raises.
             RuntimeError: if there is no nursery any more.
         """
-        self._send((function, arguments, limits))
-        while not select.select([self._connection], [], [], POLL)[0]:
-            if should_stop():
-                self.close()
-                raise InterruptedError("stopped while a child process was at work")
-        answer = receive(self._connection)
-        if answer is None:
-            raise RuntimeError(DEAD)
-        returned, result = pickle.loads(answer)
+        self._send(Call(function, arguments, limits))
+        returned, result = pickle.loads(self._awaited(should_stop))
         if returned:
             return result
         raise result
+
+    def _awaited(self, should_stop: Callable[[], bool]) -> bytes:
+        try:
+            while not select.select([self._connection], [], [], POLL)[0]:
+                if should_stop():
+                    raise InterruptedError("stopped while a child process was at work")
+            answer = receive(self._connection)
+        except BaseException:
+            self.close()  # what it may still answer would be taken for the answer to another call
+            raise
+        if answer is None:
+            self.close()
+            raise RuntimeError(DEAD)
+        return answer
 
     def _send(self, message: object) -> None:
         try:
             send(self._connection, cloudpickle.dumps(message))
         except (BrokenPipeError, ConnectionResetError):
+            self.close()
             raise RuntimeError(DEAD) from None
+
+
+def _taken_leave_of(connection: socket.socket, process: "subprocess.Popen[bytes]") -> None:
+    connection.close()
+    process.wait()
+
+
+_threads = threading.local()
+
+
+def nursery_of_thread() -> Nursery:
+    """The nursery of this thread, which lives as long as the thread does: to start one takes a second or two."""
+    if not hasattr(_threads, "nursery") or _threads.nursery.is_closed:
+        _threads.nursery = Nursery()
+    nursery: Nursery = _threads.nursery
+    return nursery
 
 
 def serve(descriptor: int) -> None:
     """What a nursery does until nobody listens at the other end of the socket."""
+    shared: object = None
     with socket.socket(fileno=descriptor) as connection:
-        message = receive(connection)
-        shared = None if message is None else pickle.loads(message)
         while (message := receive(connection)) is not None:
-            send(connection, _carried_out(connection, shared, message))
+            thing = pickle.loads(message)
+            if isinstance(thing, Call):
+                send(connection, _carried_out(connection, shared, thing))
+            else:
+                shared = thing
 
 
-def _carried_out(connection: socket.socket, shared: object, message: bytes) -> bytes:
-    """The answer to a message: pickled (True, result), or (False, exception)."""
-    function, arguments, limits = pickle.loads(message)
+def _carried_out(connection: socket.socket, shared: object, call: Call) -> bytes:
+    """The answer to a call: pickled (True, result), or (False, exception)."""
+    limits = call.limits
     at_first = anonymous_memory(os.getpid()) if limits.memory is not None else 0
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
-        _be_a_child(connection, reader, writer, lambda: function(shared, *arguments))
+        _be_a_child(connection, reader, writer, lambda: call.function(shared, *call.arguments))
     os.setpgid(child, child)  # as the child does itself: whoever comes first
     os.close(writer)
     try:
@@ -177,7 +210,8 @@ def _watched(child: int, reader: int, connection: socket.socket, limits: Limits,
     began, written, ended = time.monotonic(), bytearray(), ALIVE
     while len(written) < SIZE or len(written) < SIZE + int.from_bytes(written[:SIZE], "little"):
         ended = os.waitpid(child, os.WNOHANG) if ended == ALIVE else ended
-        ready, _, _ = select.select([reader, connection], [], [], POLL if ended == ALIVE else 0)
+        watched: list[Any] = [reader, connection]
+        ready, _, _ = select.select(watched, [], [], POLL if ended == ALIVE else 0)
         if connection in ready:  # nothing is sent while a call is on: this is the end
             _end(child)
             os._exit(0)

@@ -6,11 +6,8 @@ in one of them is its Outcome. With limits of time or memory each is trained in 
 
 import json
 import math
-import threading
 import time
-import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from numbers import Real
 from pathlib import Path
@@ -19,14 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone, is_classifier, is_regressor
-from sklearn.exceptions import ConvergenceWarning
 
 from hpsearch.data.as_given import rows_of
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.target import Target
-from hpsearch.mlp.outcome import Outcome, errored, killed
-from hpsearch.orchestrator.apart import Ended, Limits, Nursery
-from hpsearch.orchestrator.resources import Lesson, growing, resource_of, train, weights_keyword
+from hpsearch.mlp.outcome import Outcome, killed
+from hpsearch.orchestrator.apart import Ended, Limits, Nursery, nursery_of_thread
+from hpsearch.orchestrator.resources import Lesson, growing, resource_of, weights_keyword
+from hpsearch.orchestrator.teaching import Classroom, Model, failed, outputs, taught
 from hpsearch.record.estimators import check_saving, from_bytes, to_bytes
 from hpsearch.space.space import SearchSpace
 
@@ -34,14 +31,6 @@ Tensors = dict[str, NDArray[Any]]
 Meta = dict[str, Any]
 
 NEEDED = ("get_params", "set_params", "fit", "predict")
-SMALLEST = float(np.finfo(np.float64).eps)
-QUIET = (
-    (ConvergenceWarning, ""),
-    (UserWarning, "Warm-start fitting without increasing"),
-    (UserWarning, "class_weight presets"),
-    (UserWarning, r"n_quantiles \("),
-)
-"""What estimators say of training that is short, or on few rows: here it is meant so."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,19 +54,8 @@ class EstimatorPredictor:
         return self.target.n_outputs
 
     def predict(self, inputs: Any) -> NDArray[np.float32]:
-        """(n_rows, n_outputs): class probabilities, or standardised numbers.
-
-        A classifier without `predict_proba` gives its class the probability 1; classes that it has not seen get 0.
-        """
-        estimator, target = self.estimator, self.target
-        if target.task == "regression":
-            numbers = np.asarray(estimator.predict(inputs), dtype=np.float64).reshape(len(inputs))
-            return target.encode_codes(numbers)
-        if not hasattr(estimator, "predict_proba"):
-            return target.encode_codes(np.asarray(estimator.predict(inputs)).astype(np.int64))
-        probabilities = np.zeros((len(inputs), target.n_outputs), dtype=np.float32)
-        probabilities[:, np.asarray(estimator.classes_).astype(np.int64)] = estimator.predict_proba(inputs)
-        return probabilities
+        """(n_rows, n_outputs) float32, see `teaching.outputs`."""
+        return outputs(self.estimator, self.target, inputs)
 
     def save(self) -> tuple[Tensors, Meta]:
         meta = {"kind": "estimator", "target": self.target.to_json(), "n_inputs": self.n_inputs}
@@ -88,38 +66,6 @@ class EstimatorPredictor:
         """ValueError for a type that is not to be trusted."""
         estimator = from_bytes(tensors["estimator"], trusted)
         return cls(estimator, Target.from_json(meta["target"]), meta["n_inputs"], tuple(trusted))
-
-
-@dataclass(frozen=True, eq=False)
-class Model:
-    """One estimator in training.
-
-    Attributes:
-        config: as text, by which it is known again.
-        estimator: with the config's parameters and its seeds; fitted after the first epochs; None once it has failed.
-        losses: (epochs,) float64 validation loss after each epoch, known where a rung ended and NaN elsewhere.
-        predictions: (n_heldout, n_outputs) float32 for the dataset's held-out rows; None where there are none yet.
-        seconds: it was trained for, where there is a limit to them.
-    """
-
-    config: str
-    seed: int
-    estimator: Any
-    losses: NDArray[np.float64]
-    outcome: Outcome | None = None
-    predictions: NDArray[np.float32] | None = None
-    seconds: float = 0.0
-
-    @property
-    def epochs(self) -> int:
-        return len(self.losses)
-
-    def after(self, epochs: int, loss: float = math.nan) -> NDArray[np.float64]:
-        """`losses` after so many epochs."""
-        losses = np.full(epochs, np.nan)
-        losses[: self.epochs] = self.losses
-        losses[-1:] = loss
-        return losses
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,80 +89,6 @@ class EstimatorFit:
         for model, losses in zip(history, (model.losses for model in self.models), strict=True):
             model[: len(losses), 1] = losses
         return history
-
-
-@dataclass(frozen=True, eq=False)
-class Classroom:
-    """What a model needs to be trained and judged; it goes to the child processes once.
-
-    Attributes:
-        heldout: inputs of the held-out rows, the validation rows first.
-        targets, weights: of the validation rows, (n_valid, n_outputs) and (n_valid,) float32.
-    """
-
-    lesson: Lesson
-    resource: str
-    target: Target
-    n_inputs: int
-    heldout: Any
-    targets: NDArray[np.float32]
-    weights: NDArray[np.float32]
-    raises: bool
-
-    def loss(self, predictions: NDArray[np.float32]) -> float:
-        """Log-loss, or squared error of the standardised numbers, on the validation rows."""
-        expected = predictions[: len(self.targets)].astype(np.float64)
-        if self.lesson.classes is None:
-            losses = np.square(expected - self.targets).sum(axis=1)
-        else:
-            losses = -(self.targets * np.log(np.clip(expected, SMALLEST, 1))).sum(axis=1)
-        return float(np.average(losses, weights=self.weights))
-
-
-def never() -> bool:
-    return False
-
-
-def taught(classroom: Classroom, model: Model, epochs: int, should_stop: Callable[[], bool] = never) -> Model:
-    """The model trained until it has so many epochs, with its predictions; an error is its outcome.
-
-    It stays as it was if it should stop before that.
-    """
-    try:
-        with np.errstate(all="ignore"), quiet_estimators():
-            estimator = train(
-                model.estimator, classroom.resource, classroom.lesson, model.epochs, epochs, should_stop
-            )
-            if estimator is None:
-                return model
-            predictor = EstimatorPredictor(estimator, classroom.target, classroom.n_inputs)
-            predictions = predictor.predict(classroom.heldout)
-            losses = model.after(epochs, classroom.loss(predictions))
-    except (Exception, SystemExit) as error:
-        if classroom.raises:
-            raise
-        return failed(model, epochs, errored(epochs, error))
-    return replace(model, estimator=estimator, losses=losses, predictions=predictions)
-
-
-def failed(model: Model, epochs: int, outcome: Outcome) -> Model:
-    """The model, ended on the way to `epochs`; nothing of it can be used any more."""
-    return replace(model, estimator=None, losses=model.after(epochs), outcome=outcome, predictions=None)
-
-
-@contextmanager
-def quiet_estimators() -> Iterator[None]:
-    """While this lasts, `QUIET` warnings are not shown. Does nothing outside the main thread.
-
-    Filters of warnings are the process's: where threads train, whoever starts them enters this in the main thread.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    with warnings.catch_warnings():
-        for category, message in QUIET:
-            warnings.filterwarnings("ignore", message, category)
-        yield
 
 
 @dataclass(frozen=True)
@@ -325,7 +197,6 @@ class EstimatorLearner:
             lesson=Lesson.of(dataset, whole, self.order_seed, self.horizon),
             resource=self.resource,
             target=self.target,
-            n_inputs=self.n_inputs,
             heldout=rows_of(dataset.inputs, dataset.rows.heldout),
             targets=dataset.targets[valid],
             weights=dataset.row_weights[valid],
@@ -343,12 +214,13 @@ class EstimatorLearner:
         self, classroom: Classroom, models: Sequence[Model], waiting: Sequence[bool], epochs: int,
         should_stop: Callable[[], bool],
     ) -> Iterator[Model]:  # fmt: skip
-        with Nursery(classroom) as nursery:
-            for model, waits in zip(models, waiting, strict=True):
-                if waits and not should_stop():
-                    yield self._taught_apart(nursery, model, epochs, should_stop)
-                else:
-                    yield model
+        nursery = nursery_of_thread()
+        nursery.share(classroom)
+        for model, waits in zip(models, waiting, strict=True):
+            if waits and not should_stop():
+                yield self._taught_apart(nursery, model, epochs, should_stop)
+            else:
+                yield model
 
     def _taught_apart(self, nursery: Nursery, model: Model, epochs: int, should_stop: Callable[[], bool]) -> Model:
         seconds, began = self.limits.seconds, time.monotonic()
@@ -373,13 +245,13 @@ class EstimatorLearner:
             ValueError: for other rows than these, if a fit is thin.
         """
         known = np.array_equal(rows, dataset.rows.heldout)
-        outputs = []
+        predicted = []
         for model in fit.models:
             if not known or model.predictions is None:
-                outputs.append(self._predictor(model).predict(rows_of(dataset.inputs, rows)))
+                predicted.append(self._predictor(model).predict(rows_of(dataset.inputs, rows)))
             else:
-                outputs.append(model.predictions)
-        return np.stack(outputs)
+                predicted.append(model.predictions)
+        return np.stack(predicted)
 
     def take(self, fit: EstimatorFit, models: Sequence[int]) -> EstimatorFit:
         return EstimatorFit(tuple(fit.models[model] for model in models))
@@ -394,7 +266,7 @@ class EstimatorLearner:
     def save(self, fit: EstimatorFit) -> tuple[Tensors, Meta]:
         """Raises ValueError for an estimator that cannot be saved."""
         (model,) = fit.models
-        tensors = {"losses": model.losses}
+        tensors: Tensors = {"losses": model.losses}
         if model.estimator is not None:
             tensors["estimator"] = to_bytes(model.estimator)
         elif model.predictions is not None:
@@ -435,11 +307,11 @@ class EstimatorLearner:
 
     def _reason(self, ended: Ended) -> str:
         """Why a trial was ended, as a clause."""
-        words = {
-            "seconds": f"it took more than trial_timeout={self.limits.seconds:g} seconds",
-            "memory": f"it took more than trial_memory={self.limits.memory:g} MB",
+        limits = {
+            "seconds": f"trial_timeout={self.limits.seconds} s",
+            "memory": f"trial_memory={self.limits.memory} MB",
         }
-        return words.get(ended.reason, ended.reason)
+        return f"it took more than {limits[ended.reason]}" if ended.reason in limits else ended.reason
 
 
 def check_estimator(estimator: Any, target: Target) -> None:
@@ -475,7 +347,7 @@ def _remarks(estimator: Any, dataset: Dataset, method: str) -> Iterator[str]:
 def _checked_error_score(score: object) -> float | str:
     if score == "raise":
         return "raise"
-    if not isinstance(score, Real) or isinstance(score, bool):
+    if isinstance(score, bool) or not isinstance(score, Real):
         raise ValueError(f"error_score must be a number, NaN, or 'raise', but got {score!r}")
     return float(score)
 
@@ -483,7 +355,7 @@ def _checked_error_score(score: object) -> float | str:
 def _positive(name: str, value: object) -> float | None:
     if value is None:
         return None
-    if not isinstance(value, Real) or isinstance(value, bool) or not 0 < float(value) < math.inf:
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) < math.inf:
         raise ValueError(f"{name} must be a number > 0, or None, but got {value!r}")
     return float(value)
 

@@ -159,7 +159,7 @@ def one_pass(estimator: Any, lesson: Lesson, epoch: int) -> Any:
 
 def more_of_it(estimator: Any, lesson: Lesson, epoch: int) -> Any:
     """`fit` with a warm start and a larger number of trees or iterations, on all training rows."""
-    estimator.set_params(warm_start=True, **{growing(estimator): lesson.share(lesson.whole, epoch)})
+    estimator.set_params(**{"warm_start": True, str(growing(estimator)): lesson.share(lesson.whole, epoch)})
     return estimator.fit(lesson.inputs, lesson.y, **lesson.keywords(estimator, "fit"))
 
 

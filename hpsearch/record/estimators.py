@@ -7,15 +7,16 @@ after reading, so that a file made to do harm cannot make scikit-learn read beyo
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import numpy as np
-import skops.io
 from numpy.typing import NDArray
 from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
 from sklearn.neighbors import BallTree, KDTree
 from sklearn.tree._tree import Tree
-from skops.io.exceptions import UnsupportedTypeException, UntrustedTypesFoundException
 
 REVIEWED = (
     # Plain Python objects: numbers and arrays in attributes, nothing runs when they are made.
@@ -54,16 +55,21 @@ REVIEWED = (
 WORDS = "it could not be read again safely: give one of scikit-learn's own, or name in `trusted` what you have reviewed"
 
 
-def to_bytes(estimator: object, trusted: Sequence[str] = ()) -> NDArray[np.uint8]:
+@cache
+def _skops() -> ModuleType:
+    # It imports all of scikit-learn, which takes half a second: who searches networks need not wait for it.
+    return import_module("skops.io")
+
+
+def to_bytes(estimator: object) -> NDArray[np.uint8]:
     """An estimator, fitted or not, in skops' format, (n_bytes,) uint8.
 
     Raises:
-        ValueError: if something in it cannot be saved, or not be read again: a type that is neither reviewed nor
-            named in `trusted` (names as in "package.module.Class").
+        ValueError: if something in it cannot be saved.
     """
     try:
-        data = skops.io.dumps(estimator)
-    except UnsupportedTypeException as error:
+        data = _skops().dumps(estimator)
+    except TypeError as error:
         raise ValueError(f"{type(estimator).__name__} cannot be saved: {error}") from error
     return np.frombuffer(data, dtype=np.uint8)
 
@@ -75,17 +81,20 @@ def from_bytes(data: NDArray[np.uint8], trusted: Sequence[str] = ()) -> Any:
         ValueError: for a type that is neither reviewed nor in `trusted`, and for a tree whose nodes lead out of it.
     """
     try:
-        estimator = skops.io.loads(data.tobytes(), trusted=[*REVIEWED, *trusted])
-    except UntrustedTypesFoundException as error:
+        estimator = _skops().loads(data.tobytes(), trusted=[*REVIEWED, *trusted])
+    except TypeError as error:
         raise ValueError(f"a saved estimator is refused: {str(error).splitlines()[0]}") from None
     _check_trees(estimator)
     return estimator
 
 
 def check_saving(estimator: object, trusted: Sequence[str] = ()) -> None:
-    """ValueError unless all of an estimator can be saved and read again."""
-    data = to_bytes(estimator, trusted).tobytes()
-    unknown = set(skops.io.get_untrusted_types(data=data)) - {*REVIEWED, *trusted}
+    """ValueError unless all of an estimator can be saved and read again.
+
+    `trusted`: names of types, "package.module.Class", that may be read besides the reviewed ones.
+    """
+    data = to_bytes(estimator).tobytes()
+    unknown = set(_skops().get_untrusted_types(data=data)) - {*REVIEWED, *trusted}
     if unknown:
         raise ValueError(f"{type(estimator).__name__} holds objects of type {', '.join(sorted(unknown))}: {WORDS}")
 
