@@ -12,13 +12,15 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import ClassifierTags, RegressorTags, Tags, TargetTags
 from sklearn.utils.metaestimators import available_if
 
+from hpsearch.data.as_given import AsGiven, encoding_from_tensors
 from hpsearch.data.encoding import Encoding
 from hpsearch.data.target import Target
+from hpsearch.orchestrator.estimators import EstimatorPredictor
 from hpsearch.orchestrator.learners import Network
 from hpsearch.record.checkpoints import from_safetensors, to_safetensors
 from hpsearch.record.folder import read_folder, write_folder
 
-FORMAT = "hpsearch model 2"
+FORMAT = "hpsearch model 3"
 DOCUMENT, MEMBERS, ENCODING = "model.json", "members.safetensors", "encoding.safetensors"
 
 
@@ -28,28 +30,28 @@ def _is_classifier(ensemble: "Ensemble") -> bool:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Ensemble:
-    """Trained networks that vote, from raw columns to labels or numbers. Made by `search`, or read by `load`.
+    """Trained models that vote, from raw columns to labels or numbers. Made by `search`, or read by `load`.
 
     Attributes:
         name: the kind of ensemble, see `ensemble.average.KINDS`.
         encoding: how raw columns become inputs.
         target: how outputs become labels or numbers.
-        networks: the members.
+        networks: the members: networks, or estimators that are not ours.
         votes: (n_members,) float64, their shares; they sum to one. Probabilities are averaged, not logits.
         about: what else is known of it, as JSON: scores, configs of the members, versions.
     """
 
     name: str
-    encoding: Encoding
+    encoding: Encoding | AsGiven
     target: Target
-    networks: tuple[Network, ...]
+    networks: tuple[Network | EstimatorPredictor, ...]
     votes: NDArray[np.float64]
     about: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         expected = self.encoding.n_inputs, self.target.n_outputs
         for network in self.networks:
-            sizes = network.layer_sizes[0], network.layer_sizes[-1]
+            sizes = network.n_inputs, network.n_outputs
             if sizes != expected:
                 raise ValueError(f"networks must have {expected} inputs and outputs, as the data has, but got {sizes}")
         if len(self.votes) != len(self.networks):
@@ -149,11 +151,15 @@ class Ensemble:
         write_folder(path, files)
 
 
-def load(path: str | os.PathLike[str]) -> Ensemble:
+def load(path: str | os.PathLike[str], trusted: Sequence[str] = ()) -> Ensemble:
     """The ensemble of a model folder; it predicts bit by bit what the saved one did.
 
+    Nothing in the folder can run while it is read. Estimators that are not ours may hold objects of reviewed types
+    only, see `record.estimators`, and of those that you name in `trusted`: "package.module.Class".
+
     Raises:
-        ValueError: for a folder that is not a model of ours, or with a changed byte anywhere, naming the file.
+        ValueError: for a folder that is not a model of ours, or with a changed byte anywhere, naming the file; and
+            for a type that is not to be trusted.
         FileNotFoundError: where there is no folder.
     """
     files = read_folder(path)
@@ -166,18 +172,21 @@ def load(path: str | os.PathLike[str]) -> Ensemble:
     encoding_tensors, _ = from_safetensors(ENCODING, files[ENCODING])
     return Ensemble(
         name=document["name"],
-        encoding=Encoding.from_tensors(encoding_tensors, document["encoding"]),
+        encoding=encoding_from_tensors(encoding_tensors, document["encoding"]),
         target=Target.from_json(document["target"]),
-        networks=_networks(tensors, document["members"]),
+        networks=_networks(tensors, document["members"], trusted),
         votes=np.array(document["votes"]),
         about=document["about"],
     )
 
 
-def _networks(tensors: dict[str, NDArray[Any]], metas: Sequence[dict[str, Any]]) -> tuple[Network, ...]:
-    networks = []
+def _networks(
+    tensors: dict[str, NDArray[Any]], metas: Sequence[dict[str, Any]], trusted: Sequence[str]
+) -> tuple[Network | EstimatorPredictor, ...]:
+    networks: list[Network | EstimatorPredictor] = []
     for position, meta in enumerate(metas):
         prefix = f"{position:03d}."
         own = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-        networks.append(Network.load(own, meta))
+        is_ours = meta["kind"] == "network"
+        networks.append(Network.load(own, meta) if is_ours else EstimatorPredictor.load(own, meta, trusted))
     return tuple(networks)

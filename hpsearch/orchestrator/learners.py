@@ -46,11 +46,19 @@ class Fit(Protocol):
 class Predictor(Protocol):
     """What is left of a model when only its predictions are wanted."""
 
-    def predict(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    @property
+    def n_inputs(self) -> int:
+        """Columns of the inputs."""
+
+    @property
+    def n_outputs(self) -> int:
+        """Columns of the predictions."""
+
+    def predict(self, inputs: Any) -> NDArray[np.float32]:
         """Class probabilities or standardised numbers, (n_rows, n_outputs), for encoded `inputs` (n_rows, n_inputs)."""
 
     def save(self) -> tuple[Tensors, Meta]:
-        """Arrays and a JSON object from which `load` of the same class makes it again."""
+        """Arrays and a JSON object, whose `kind` tells the class that can `load` it again."""
 
 
 F = TypeVar("F", bound=Fit)
@@ -115,6 +123,14 @@ class Network:
         return self.stack.layer_sizes
 
     @property
+    def n_inputs(self) -> int:
+        return self.layer_sizes[0]
+
+    @property
+    def n_outputs(self) -> int:
+        return self.layer_sizes[-1]
+
+    @property
     def weights(self) -> NDArray[np.float32]:
         """(n_weights,) float32."""
         return np.asarray(self.stack.weights[0])
@@ -124,7 +140,8 @@ class Network:
         return np.asarray(outputs)
 
     def save(self) -> tuple[Tensors, Meta]:
-        return {"weights": self.weights}, {"architecture": asdict(self.stack.architecture), "loss": self.loss}
+        meta = {"kind": "network", "architecture": asdict(self.stack.architecture), "loss": self.loss}
+        return {"weights": self.weights}, meta
 
     @classmethod
     def load(cls, tensors: Tensors, meta: Meta) -> "Network":
