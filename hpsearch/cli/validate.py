@@ -35,7 +35,7 @@ def validate(study: Path) -> None:
         state = _state(record, plan)
     found = _found(asked.dataset, file.data.drop)
     show_items({"study": f"{file.name}, {state}", **found, "score": asked.problem.scorer.name})
-    show_table(["hyperparameter", "searched in"], _ranges(asked.problem.space))
+    show_table(["hyperparameter", "searched in"], _ranges(asked.problem.drawing.space))
     show_table(["stage", "rung", "trials", "epochs"], _rungs(plan))
     show_warnings(asked.warnings)
 

@@ -126,10 +126,12 @@ def prepare(
 
     target = fit_target(labels, known_task, fitting_rows, column.name if isinstance(column.name, str) else "target")
     names = _categorical_names(categorical, frame, isinstance(X, pd.DataFrame))
+    encoding: Encoding | AsGiven
+    noticed: Sequence[str] = ()
     if encoded:
         encoding, noticed = fit_encoding(frame, rows.non_test, fitting_rows, names)
     else:
-        encoding, noticed = AsGiven.of(frame, isinstance(X, pd.DataFrame)), ()
+        encoding = AsGiven.of(frame, isinstance(X, pd.DataFrame))
     warnings = (*noticed, *said, *_scarce(labels, rows, target), *_unlearned(labels, folds, target))
     test_table = test_frame if isinstance(X_test, pd.DataFrame) else X_test
     inputs, codes = _encode(encoding, frame, test_table), target.codes(column)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,6 +116,8 @@ class EstimatorLearner:
     limits: Limits
     trusted: tuple[str, ...]
     warnings: tuple[str, ...]
+    weights: ClassVar[tuple[str, ...]] = ("raw",)
+    prefer: ClassVar[str] = "processes"
 
     @classmethod
     def of(

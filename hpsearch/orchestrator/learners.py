@@ -77,6 +77,9 @@ class Learner(Protocol[F]):
     @property
     def prefer(self) -> str: ...
 
+    def check(self, config: Mapping[str, Any]) -> None:
+        """ValueError, naming it, for a config that cannot be trained."""
+
     def key(self, config: Mapping[str, Any]) -> Hashable:
         """Trials with equal keys can share a fit."""
 
@@ -183,9 +186,12 @@ class MLPLearner:
         return cls(dataset.n_inputs, dataset.n_outputs, loss, order_seed, horizon)
 
     @staticmethod
-    def check(config: Mapping[str, Any]) -> None:
-        """ValueError for an unknown hyperparameter or a value that breaks its rule."""
+    def check_recipe(config: Mapping[str, Any]) -> None:
+        """ValueError for an unknown hyperparameter or a value that breaks its rule, whatever the dataset."""
         Recipe.from_config(config, Recipe.loss)
+
+    def check(self, config: Mapping[str, Any]) -> None:
+        self.recipe(config)
 
     def recipe(self, config: Mapping[str, Any]) -> Recipe:
         """The recipe of a config, checked; where it names no loss, it gets the task's.

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hpsearch.orchestrator.halving import ETA, N_RUNGS, Rung, budgets, rungs
+from hpsearch.orchestrator.halving import ETA, Rung, budgets, rungs
 
 MIN_UPDATES = 3_000
 """The last rung's models have seen at least this many minibatches, unless `max_epochs` says otherwise."""

@@ -285,8 +285,8 @@ def _number(value: float) -> float | None:
 def write_tables(findings: Findings, folder: Path) -> list[str]:
     """Write the tables and `summary.json` into a folder; the names of the files.
 
-    trials.csv, history.csv, decisions.csv, members.csv, leaderboard.csv, candidates.csv, and trials.parquet and history.parquet where
-    pyarrow is installed (then history is not written as CSV).
+    trials.csv, history.csv, decisions.csv, members.csv, leaderboard.csv, candidates.csv, and trials.parquet and
+    history.parquet where pyarrow is installed (then history is not written as CSV).
     """
     parquet = has_parquet()
     as_csv = {"trials": findings.trials, "decisions": findings.decisions, "members": findings.members}
