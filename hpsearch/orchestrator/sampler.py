@@ -338,7 +338,9 @@ def draw_by(
         raise ValueError("A QMCSampler must be made with `scramble=True`, else all stages draw the same configs.")
     study = _study_in_memory(sampler)
     distributions = {name: to_optuna(space.distributions[name], limits=False) for name in _dependency_order(space)}
-    study.add_trials(_told(row, space, distributions, trials["epochs"].max()) for row in trials.to_dict("records"))
+    if len(trials):
+        max_epochs = trials["epochs"].max()
+        study.add_trials(_told(row, space, distributions, max_epochs) for row in trials.to_dict("records"))
     return [_asked(study.ask(), space, distributions) for _ in range(n_trials)]
 
 
