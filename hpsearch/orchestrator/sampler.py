@@ -254,8 +254,9 @@ def _warn(decisions: pd.DataFrame, warned: frozenset[tuple[str, str]]) -> frozen
     """Warn of edges that were not warned of; returns which."""
     edges = decisions[decisions["verdict"] == EDGE]
     found = {(name, side): text for name, side, text in edges[["name", "side", "sentence"]].itertuples(index=False)}
-    for new in found.keys() - warned:
-        warnings.warn(found[new], EdgeWarning, stacklevel=2)
+    for side, sentence in found.items():
+        if side not in warned:
+            warnings.warn(sentence, EdgeWarning, stacklevel=2)
     return frozenset(found)
 
 
