@@ -254,8 +254,9 @@ def _warn(decisions: pd.DataFrame, warned: frozenset[tuple[str, str]]) -> frozen
     """Warn of edges that were not warned of; returns which."""
     edges = decisions[decisions["verdict"] == EDGE]
     found = {(name, side): text for name, side, text in edges[["name", "side", "sentence"]].itertuples(index=False)}
-    for new in found.keys() - warned:
-        warnings.warn(found[new], EdgeWarning, stacklevel=2)
+    for side, sentence in found.items():
+        if side not in warned:
+            warnings.warn(sentence, EdgeWarning, stacklevel=2)
     return frozenset(found)
 
 
@@ -338,7 +339,9 @@ def draw_by(
         raise ValueError("A QMCSampler must be made with `scramble=True`, else all stages draw the same configs.")
     study = _study_in_memory(sampler)
     distributions = {name: to_optuna(space.distributions[name], limits=False) for name in _dependency_order(space)}
-    study.add_trials(_told(row, space, distributions, trials["epochs"].max()) for row in trials.to_dict("records"))
+    if len(trials):
+        max_epochs = trials["epochs"].max()
+        study.add_trials(_told(row, space, distributions, max_epochs) for row in trials.to_dict("records"))
     return [_asked(study.ask(), space, distributions) for _ in range(n_trials)]
 
 
