@@ -73,7 +73,7 @@ class Ensemble:
     def __sklearn_is_fitted__(self) -> bool:
         return True
 
-    def outputs(self, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
+    def outputs(self, inputs: Any) -> NDArray[np.float64]:
         """Class probabilities or standardised numbers, (n_rows, n_outputs), for encoded `inputs` (n_rows, n_inputs)."""
         outputs = np.zeros((len(inputs), self.target.n_outputs))
         for network, vote in zip(self.networks, self.votes, strict=True):
