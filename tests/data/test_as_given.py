@@ -51,7 +51,9 @@ def test_an_array_with_text_stays_one_of_objects():
     assert given.dtype == object and given.tolist() == X
 
 
-@pytest.mark.parametrize("X", [frame(), np.arange(80.0).reshape(40, 2), [[1, "a"], [2, "b"]] * 20], ids=["frame", "numbers", "objects"])  # fmt: skip
+@pytest.mark.parametrize(
+    "X", [frame(), np.arange(80.0).reshape(40, 2), [[1, "a"], [2, "b"]] * 20], ids=["frame", "numbers", "objects"]
+)
 def test_test_rows_follow(X):
     dataset = prepare(X, Y, X_test=X[:3], y_test=Y[:3], encoded=False)
     assert len(dataset.inputs) == 43 and type(dataset.inputs) is type(prepare(X, Y, encoded=False).inputs)

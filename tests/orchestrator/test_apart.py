@@ -12,6 +12,7 @@ import pytest
 from hpsearch.orchestrator.apart import Ended, Limits, Nursery, anonymous_memory, memory_of_family, nursery_of_thread
 
 NO_LIMITS = Limits()
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -132,24 +133,32 @@ def test_nothing_is_left_of_a_family(nursery, tmp_path):
     wait_until(lambda: not is_alive(int((tmp_path / "pid").read_text())))
 
 
-@pytest.mark.parametrize("end", ["stop", "close"])
-def test_a_child_ends_with_its_nursery(end, tmp_path):
+def test_a_child_ends_when_it_should_stop(tmp_path):
     nursery, file = Nursery(), tmp_path / "pid"
-    if end == "stop":
-        with pytest.raises(InterruptedError):
-            call(nursery, write_pid_and_sleep, str(file), should_stop=file.exists)
-        assert nursery.is_closed
-    else:
-        calling = threading.Thread(
-            target=lambda: pytest.raises(Exception, call, nursery, write_pid_and_sleep, str(file))
-        )
-        calling.start()
-        wait_until(lambda: file.exists() and file.read_text())
-        del calling
-        os.kill(nursery._end.peek()[2][1].pid, signal.SIGKILL)  # as if the system had killed it
-        wait_until(lambda: nursery.is_closed)
-        os.kill(int(file.read_text()), signal.SIGKILL)
-    wait_until(lambda: not is_alive(int(file.read_text() or 0)))
+    with pytest.raises(InterruptedError):
+        call(nursery, write_pid_and_sleep, str(file), should_stop=lambda: file.exists() and file.read_text() != "")
+    assert nursery.is_closed
+    wait_until(lambda: not is_alive(int(file.read_text())))
+
+
+CALLER = """
+import os, sys, time
+from pathlib import Path
+from hpsearch.orchestrator.apart import Limits, Nursery
+nursery = Nursery()
+nursery.share(sys.argv[1])
+work = lambda path: [Path(path).write_text(str(os.getpid())), time.sleep(60)]
+nursery.call(work, limits=Limits(), should_stop=lambda: False)
+"""
+
+
+def test_a_child_ends_when_its_caller_is_killed(tmp_path):
+    file = tmp_path / "pid"
+    with subprocess.Popen([sys.executable, "-c", CALLER, str(file)], cwd=ROOT) as caller:
+        wait_until(lambda: file.exists() and file.read_text() != "")
+        assert is_alive(int(file.read_text()))
+        caller.kill()
+    wait_until(lambda: not is_alive(int(file.read_text())))
 
 
 def test_a_nursery_that_has_died_says_so(nursery):
@@ -180,7 +189,8 @@ def test_a_thread_keeps_its_nursery_and_its_end_is_the_nurserys():
 
 def test_memory_of_a_family_counts_children():
     before = memory_of_family(os.getpid())
-    child = subprocess.Popen([sys.executable, "-c", "x = b'1' * 10**8; print(1, flush=True); input()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # fmt: skip
+    code = "x = b'1' * 10**8; print(1, flush=True); input()"
+    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     with child:
         child.stdout.readline()
         assert memory_of_family(os.getpid()) - before > 9e7

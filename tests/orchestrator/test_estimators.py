@@ -59,27 +59,46 @@ DATA = {
     "table": prepare(*table(), encoded=False),
 }
 READING = ColumnTransformer(
-    [("numbers", make_pipeline(SimpleImputer(), StandardScaler()), ["size", "age"]), ("levels", OneHotEncoder(), ["colour"])]
-)  # fmt: skip
+    [
+        ("numbers", make_pipeline(SimpleImputer(), StandardScaler()), ["size", "age"]),
+        ("levels", OneHotEncoder(), ["colour"]),
+    ]
+)
 CASES = {
     "MLPClassifier": (MLPClassifier((8,), batch_size=10), "classes", {"alpha": 0.1, "learning_rate_init": 0.01}),
     "MLPClassifier by SGD": (MLPClassifier((8,), solver="sgd", batch_size=5), "classes", {"learning_rate_init": 0.03}),
     "MLPClassifier by L-BFGS": (MLPClassifier((8,)), "classes", {"solver": "lbfgs"}),
     "MLPClassifier, stopping": (MLPClassifier((8,), learning_rate_init=0.03), "classes", {"early_stopping": True}),
-    "MLPRegressor": (MLPRegressor(hidden_layer_sizes=(8,), batch_size=10, learning_rate_init=0.03), "numbers", {"alpha": 0.1}),
+    "MLPRegressor": (
+        MLPRegressor(hidden_layer_sizes=(8,), batch_size=10, learning_rate_init=0.03),
+        "numbers",
+        {"alpha": 0.1},
+    ),
     "SGDClassifier": (SGDClassifier(average=True), "classes", {"loss": "log_loss"}),
     "SGDClassifier without probabilities": (SGDClassifier(), "classes", {"alpha": 0.1}),
     "SGDRegressor": (SGDRegressor(), "numbers", {"penalty": "l1"}),
     "LogisticRegression": (LogisticRegression(), "classes", {"C": 10.0}),
-    "Pipeline": (make_pipeline(READING, LogisticRegression()), "table", {"logisticregression__C": 3.0, "columntransformer__numbers__simpleimputer__strategy": "median"}),
+    "Pipeline": (
+        make_pipeline(READING, LogisticRegression()),
+        "table",
+        {"logisticregression__C": 3.0, "columntransformer__numbers__simpleimputer__strategy": "median"},
+    ),
     "RandomForest": (RandomForestClassifier(9), "classes", {"max_depth": 3}),
     "RandomForest, trees searched": (RandomForestRegressor(), "numbers", {"n_estimators": 7}),
     "GradientBoosting": (GradientBoostingClassifier(n_estimators=9, subsample=0.5), "classes", {"max_depth": 2}),
-    "HistGradientBoosting": (HistGradientBoostingRegressor(max_iter=9, max_features=0.5), "numbers", {"learning_rate": 0.2}),
-    "Bagging": (BaggingClassifier(DecisionTreeClassifier(), 9), "classes", {"max_features": 0.7, "estimator__max_depth": 2}),
+    "HistGradientBoosting": (
+        HistGradientBoostingRegressor(max_iter=9, max_features=0.5),
+        "numbers",
+        {"learning_rate": 0.2},
+    ),
+    "Bagging": (
+        BaggingClassifier(DecisionTreeClassifier(), 9),
+        "classes",
+        {"max_features": 0.7, "estimator__max_depth": 2},
+    ),
     "SVC": (SVC(), "classes", {"C": 3.0}),
     "KNeighbors": (KNeighborsRegressor(), "numbers", {"n_neighbors": 7}),
-}  # fmt: skip
+}
 
 
 def learner_of(estimator, data, config=None, **options):
@@ -430,8 +449,15 @@ def test_values_that_do_not_go_together_are_refused():
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("error_score", "nan"), ("error_score", True), ("trial_timeout", 0), ("trial_timeout", "1"), ("trial_memory", -1), ("trial_memory", nan)],
-)  # fmt: skip
+    [
+        ("error_score", "nan"),
+        ("error_score", True),
+        ("trial_timeout", 0),
+        ("trial_timeout", "1"),
+        ("trial_memory", -1),
+        ("trial_memory", nan),
+    ],
+)
 def test_an_option_out_of_range_is_refused(option, value):
     with pytest.raises(ValueError, match=f"{option} must be a number"):
         learner_of(SVC(), "classes", **{option: value})

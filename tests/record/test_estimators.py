@@ -54,11 +54,13 @@ ESTIMATORS = [
     CalibratedClassifierCV(GaussianNB(), cv=2),
     StackingClassifier([("nb", GaussianNB())], DecisionTreeClassifier(max_depth=2), cv=2),
     make_pipeline(
-        ColumnTransformer([("scaled", make_pipeline(SimpleImputer(), StandardScaler()), [0, 1])], remainder="passthrough"),
+        ColumnTransformer(
+            [("scaled", make_pipeline(SimpleImputer(), StandardScaler()), [0, 1])], remainder="passthrough"
+        ),
         FunctionTransformer(np.arcsinh),
         LogisticRegression(max_iter=1000),
     ),
-]  # fmt: skip
+]
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
