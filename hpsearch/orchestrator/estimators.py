@@ -25,7 +25,7 @@ from hpsearch.mlp.outcome import Outcome, killed
 from hpsearch.orchestrator.apart import Ended, Limits, Nursery, nursery_of_thread
 from hpsearch.orchestrator.resources import Lesson, growing, resource_of, weights_keyword
 from hpsearch.orchestrator.teaching import Classroom, Model, failed, outputs, quiet_estimators, taught, taught_apart
-from hpsearch.record.estimators import check_saving, from_bytes, to_bytes
+from hpsearch.record.estimators import from_bytes, to_bytes
 from hpsearch.space.space import SearchSpace
 
 Tensors = dict[str, NDArray[Any]]
@@ -60,7 +60,7 @@ class EstimatorPredictor:
 
     def save(self) -> tuple[Tensors, Meta]:
         meta = {"kind": "estimator", "target": self.target.to_json(), "n_inputs": self.n_inputs}
-        return {"estimator": to_bytes(self.estimator)}, meta
+        return {"estimator": to_bytes(self.estimator, self.trusted)}, meta
 
     @classmethod
     def load(cls, tensors: Tensors, meta: Meta, trusted: Sequence[str] = ()) -> "EstimatorPredictor":
@@ -138,7 +138,7 @@ class EstimatorLearner:
         """
         check_estimator(estimator, dataset.target)
         check_names(estimator, space)
-        check_saving(estimator, trusted)
+        to_bytes(estimator, trusted)  # what could not be read again is refused before it is trained
         resource = resource_of(estimator, space)
         return cls(
             estimator=clone(estimator),
@@ -269,11 +269,11 @@ class EstimatorLearner:
         return EstimatorFit(tuple(replace(model, estimator=None) for model in fit.models))
 
     def save(self, fit: EstimatorFit) -> tuple[Tensors, Meta]:
-        """Raises ValueError for an estimator that cannot be saved."""
+        """Raises ValueError for an estimator that cannot be saved, or holds a type that is not to be trusted."""
         (model,) = fit.models
         tensors: Tensors = {"losses": model.losses}
         if model.estimator is not None:
-            tensors["estimator"] = to_bytes(model.estimator)
+            tensors["estimator"] = to_bytes(model.estimator, self.trusted)
         elif model.predictions is not None:
             tensors["predictions"] = model.predictions
         meta = {

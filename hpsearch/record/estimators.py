@@ -75,16 +75,21 @@ def _skops() -> ModuleType:
     return import_module("skops.io")
 
 
-def to_bytes(estimator: object) -> NDArray[np.uint8]:
+def to_bytes(estimator: object, trusted: Sequence[str] = ()) -> NDArray[np.uint8]:
     """An estimator, fitted or not, in skops' format, (n_bytes,) uint8.
 
+    `trusted`: names of types, "package.module.Class", that may be saved besides the reviewed ones.
+
     Raises:
-        ValueError: if something in it cannot be saved.
+        ValueError: if something in it cannot be saved, or could not be read again.
     """
     try:
         data = _skops().dumps(estimator)
     except TypeError as error:
         raise ValueError(f"{type(estimator).__name__} cannot be saved: {error}") from error
+    unknown = set(_skops().get_untrusted_types(data=data)) - {*REVIEWED, *trusted}
+    if unknown:
+        raise ValueError(f"{type(estimator).__name__} holds objects of type {', '.join(sorted(unknown))}: {WORDS}")
     return np.frombuffer(data, dtype=np.uint8)
 
 
@@ -100,17 +105,6 @@ def from_bytes(data: NDArray[np.uint8], trusted: Sequence[str] = ()) -> Any:
         raise ValueError(f"a saved estimator is refused: {str(error).splitlines()[0]}") from None
     _check_trees(estimator)
     return estimator
-
-
-def check_saving(estimator: object, trusted: Sequence[str] = ()) -> None:
-    """ValueError unless all of an estimator can be saved and read again.
-
-    `trusted`: names of types, "package.module.Class", that may be read besides the reviewed ones.
-    """
-    data = to_bytes(estimator).tobytes()
-    unknown = set(_skops().get_untrusted_types(data=data)) - {*REVIEWED, *trusted}
-    if unknown:
-        raise ValueError(f"{type(estimator).__name__} holds objects of type {', '.join(sorted(unknown))}: {WORDS}")
 
 
 def _check_trees(estimator: object) -> None:

@@ -181,8 +181,12 @@ def test_a_type_that_nobody_knows_is_refused_unless_the_user_trusts_it(tmp_path)
     dataset = prepare(table(), TARGETS["text"])
     unknown = Unknown()
     unknown.classes_ = np.array([0, 1])
-    member = EstimatorPredictor(unknown, dataset.target, dataset.n_inputs)
-    Ensemble("best", dataset.encoding, dataset.target, (member,), np.ones(1)).save(tmp_path / "model")
+    trusted = (f"{__name__}.Unknown",)
+    member = EstimatorPredictor(unknown, dataset.target, dataset.n_inputs, trusted)
+    ensemble = Ensemble("best", dataset.encoding, dataset.target, (member,), np.ones(1))
+    with pytest.raises(ValueError, match="Unknown holds objects of type"):
+        replace(ensemble, networks=(replace(member, trusted=()),)).save(tmp_path / "other")
+    ensemble.save(tmp_path / "model")
     with pytest.raises(ValueError, match="a saved estimator is refused: .*Unknown"):
         hpsearch.load(tmp_path / "model")
-    assert set(hpsearch.load(tmp_path / "model", trusted=[f"{__name__}.Unknown"]).predict(table())) == {"yes"}
+    assert set(hpsearch.load(tmp_path / "model", trusted=trusted).predict(table())) == {"yes"}

@@ -194,12 +194,12 @@ def test_without_probabilities_the_class_is_certain_and_the_user_is_told():
 
 def test_who_takes_no_weights_is_named():
     weighed = prepare(*load_iris(return_X_y=True), sample_weight=np.ones(150))
-    learner = EstimatorLearner.of(KNeighborsRegressorOfClasses(), weighed, SearchSpace.of({}), 0, 9, trusted=[OF_MINE])
+    learner = EstimatorLearner.of(Weightless(), weighed, SearchSpace.of({}), 0, 9, trusted=[OF_MINE])
     (sentence,) = learner.warnings
-    assert sentence.startswith("KNeighborsRegressorOfClasses takes no sample_weight")
+    assert sentence.startswith("Weightless takes no sample_weight")
 
 
-class KNeighborsRegressorOfClasses(ClassifierMixin, BaseEstimator):
+class Weightless(ClassifierMixin, BaseEstimator):
     """Takes no weights, and always says 0."""
 
     def fit(self, X, y):
@@ -213,7 +213,7 @@ class KNeighborsRegressorOfClasses(ClassifierMixin, BaseEstimator):
         return np.ones((len(X), 1)) / 1
 
 
-OF_MINE = f"{__name__}.KNeighborsRegressorOfClasses"
+OF_MINE = f"{__name__}.Weightless"
 
 
 def test_seeds_come_from_the_trial_and_reach_every_part():
@@ -461,6 +461,21 @@ def test_values_that_do_not_go_together_are_refused():
 def test_an_option_out_of_range_is_refused(option, value):
     with pytest.raises(ValueError, match=f"{option} must be a number"):
         learner_of(SVC(), "classes", **{option: value})
+
+
+class Secretive(Faulty):
+    """Holds something of a type that nobody has reviewed, once it is trained."""
+
+    def fit(self, X, y):
+        self.secret_ = Weightless()
+        return super().fit(X, y)
+
+
+def test_what_comes_with_training_and_cannot_be_read_again_is_refused_when_it_is_saved():
+    learner = learner_of(Secretive(), "classes", trusted=[f"{__name__}.Secretive"])
+    fit = trained(learner, "classes")
+    with pytest.raises(ValueError, match="Secretive holds objects of type .*Weightless"):
+        learner.save(fit)
 
 
 def test_error_scores_are_kept():
