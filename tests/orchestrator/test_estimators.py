@@ -31,6 +31,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
+from threadpoolctl import threadpool_limits
 
 from hpsearch.data.dataset import prepare
 from hpsearch.orchestrator.estimators import EstimatorLearner, EstimatorPredictor
@@ -38,6 +39,13 @@ from hpsearch.space.distributions import LogUniform
 from hpsearch.space.space import SearchSpace
 
 HORIZON = 9
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Threads of OpenMP that wait for each other on busy cores take ten times as long as one alone."""
+    with threadpool_limits(1):
+        yield
 
 
 def never():
