@@ -29,7 +29,7 @@ KERNEL_WIDTH = 0.11
 OTHER_CHOICE = 0.5
 
 # Scores are smoothed over no more than the best of so many.
-MOST_SMOOTHED = 512
+MOST_SMOOTHED = 256
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,8 @@ class Cloud:
 
     def having(self, name: str) -> "Cloud":
         """The trials that have the hyperparameter."""
-        return self.take(np.flatnonzero(~np.isnan(self.positions[name])))
+        absent = np.isnan(self.positions[name])
+        return self.take(np.flatnonzero(~absent)) if absent.any() else self
 
     def take(self, rows: NDArray[np.intp]) -> "Cloud":
         """The trials of these rows, in this order; those with a value must come first."""

@@ -68,10 +68,11 @@ FEWEST_IN_CLOUD = 5
 FEWEST_TO_NARROW = 8
 
 # A focus is so much wider than the cloud, for the cloud is better known in its middle than at its rim.
-WIDTH_FACTOR = 1.4
+WIDTH_FACTOR = 1.2
 
-# The same where the cloud is an earlier study's.
-LIKE_FACTOR = 3.0
+# The same where the cloud is of other ranges, an earlier study's or those before a widening: what was best there need
+# not be best here (a batch size goes with a learning rate).
+OTHER_RANGES_FACTOR = 3.0
 
 # No focus is narrower than this over the square root of the trials it rests on.
 WIDTH_FLOOR = 0.5
@@ -108,9 +109,10 @@ def refine(trials: pd.DataFrame, proposal: Proposal, stage: int, mode: Mode = "a
         return proposal, decision_table([finding.decision(stage) for finding in findings])
     wider = _widened(proposal, findings)
     rows = [finding.decision(stage, _new_range(finding, wider.space)) for finding in findings]
-    if wider.space != proposal.space:
-        cloud = Cloud.of(trials, wider.space)
-    narrower, narrowed = _narrowed(wider, cloud, stage, WIDTH_FACTOR)
+    if not wider.fresh:
+        narrower, narrowed = _narrowed(wider, cloud, stage, WIDTH_FACTOR)
+    else:
+        narrower, narrowed = _narrowed(wider, Cloud.of(trials, wider.space), stage, OTHER_RANGES_FACTOR)
     return narrower, decision_table(rows + narrowed)
 
 
@@ -122,7 +124,7 @@ def start_like(trials: pd.DataFrame, space: SearchSpace) -> tuple[Proposal, pd.D
 
     The decisions (stage -1, side "both") say so.
     """
-    narrower, rows = _narrowed(Proposal.of(space), Cloud.of(trials, space), -1, LIKE_FACTOR)
+    narrower, rows = _narrowed(Proposal.of(space), Cloud.of(trials, space), -1, OTHER_RANGES_FACTOR)
     return narrower, decision_table([row | {"sentence": f"{row['sentence']} (from an earlier study)"} for row in rows])
 
 
