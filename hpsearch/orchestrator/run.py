@@ -319,8 +319,10 @@ def _train_stage(
             results.update({result.number: result for result in done})
             yield CohortRecord(number, place, done)
         complete = len(results) == len(tasks)
-        standing.latest.update(results)
-        contenders = {trial: one for trial, one in survivors.items() if one.budget == rung.epochs} | results
+        # predictions are for those who vote, and would fill the memory
+        standing.latest.update({trial: replace(one, predictions={}) for trial, one in results.items()})
+        contenders = {trial: one for trial, one in survivors.items() if one.budget == rung.epochs}
+        contenders |= {trial: standing.latest[trial] for trial in results}
         kept = best({trial: one.value for trial, one in contenders.items()}, rung.keep) if complete else []
         is_over = place == len(stage.rungs) - 1
         is_end = is_over and plan.is_last_for(number, rung.epochs)
