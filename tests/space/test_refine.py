@@ -207,7 +207,7 @@ def test_warn_only_judges() -> None:
     assert decisions["sentence"][1].endswith("consider raising its upper end.")
     pd.testing.assert_frame_equal(trials, before)
     with pytest.raises(ValueError, match="`mode` must be one of auto, warn, but got 'of'"):
-        refine(trials, proposal, 2, "of")  # type: ignore[arg-type]
+        refine(trials, proposal, 2, "of")
 
 
 def test_an_earlier_study_is_a_start_for_what_both_have() -> None:
