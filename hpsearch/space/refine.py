@@ -28,7 +28,6 @@ from hpsearch.space.edges import (
     decision_table,
     judge,
     range_text,
-    text,
 )
 from hpsearch.space.proposal import Focus, Proposal, Strip
 from hpsearch.space.space import SearchSpace
@@ -165,7 +164,8 @@ def _narrowed(proposal: Proposal, cloud: Cloud, stage: int, factor: float) -> tu
             continue
         if not isinstance(distribution, Choice):
             focus[name] = _focus(having, smoothed.having(name).positions[name], name, factor)
-            rows.append(_narrowing(stage, name, distribution, focus[name], having))
+            if focus[name].span != (0.0, 1.0):
+                rows.append(_narrowing(stage, name, distribution, focus[name], having))
         elif dropped := _clearly_worse(having, name, distribution):
             kept[name] = tuple(value for value in distribution.values if value not in dropped)
             rows += [_dropping(stage, name, value, figures) for value, figures in dropped.items()]
@@ -201,10 +201,10 @@ def _clearly_worse(having: Cloud, name: str, choice: Choice) -> dict[Value, tupl
 
 
 def _narrowing(stage: int, name: str, distribution: Numeric, focus: Focus, having: Cloud) -> Row:
-    low, high = (distribution.from_unit(end) for end in focus.span)
+    low, centre, high = (distribution.from_unit(u) for u in (focus.span[0], focus.centre, focus.span[1]))
     sentence = (
-        f"{name}: the best of {having.n_valued} trials lie around {text(distribution.from_unit(focus.centre))}; "
-        f"most draws now come from [{text(low)}, {text(high)}] of {range_text(distribution)}."
+        f"{name}: the best of {having.n_valued} trials lie around {centre:.3g}; most draws now come from "
+        f"[{low:.3g}, {high:.3g}] of {range_text(distribution)}."
     )
     return {
         "stage": stage, "name": name, "side": BOTH, "low": distribution.low, "high": distribution.high,

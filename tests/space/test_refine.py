@@ -119,7 +119,10 @@ def test_the_best_trial_is_never_lost(seed: int) -> None:
 
 
 def test_more_trials_allow_a_narrower_focus() -> None:
-    widths = [studied(SPACE, near_three_thousandths, 1, n)[0].focus["learning_rate_init"].width for n in (16, 512)]
+    widths = []
+    for n in (16, 512):
+        trials = table(RATE, Proposal.of(RATE).draw(0, 0, n), lambda config: -abs(np.log10(config["rate"]) + 3))
+        widths.append(refine(trials, Proposal.of(RATE), 0)[0].focus["rate"].width)
     assert widths[0] > 1.5 * widths[1]
 
 
