@@ -203,8 +203,8 @@ def _clearly_worse(having: Cloud, name: str, choice: Choice) -> dict[Value, tupl
 def _narrowing(stage: int, name: str, distribution: Numeric, focus: Focus, having: Cloud) -> Row:
     low, centre, high = (distribution.from_unit(u) for u in (focus.span[0], focus.centre, focus.span[1]))
     sentence = (
-        f"{name}: the best of {having.n_valued} trials lie around {centre:.3g}; most draws now come from "
-        f"[{low:.3g}, {high:.3g}] of {range_text(distribution)}."
+        f"{name}: the best of {having.n_valued} trials lie around {_short(centre)}; most draws now come from "
+        f"[{_short(low)}, {_short(high)}] of {range_text(distribution)}."
     )
     return {
         "stage": stage, "name": name, "side": BOTH, "low": distribution.low, "high": distribution.high,
@@ -223,3 +223,7 @@ def _dropping(stage: int, name: str, value: Value, figures: tuple[int, int, int,
         "stage": stage, "name": name, "side": BOTH, "verdict": f"{DROPPED}: {value!r}",
         "share_of_best": found / n_best, "share_of_drawn": n_taken / n, "sentence": sentence,
     }  # fmt: skip
+
+
+def _short(number: float) -> str:
+    return str(number) if isinstance(number, int) else f"{number:.3g}"
