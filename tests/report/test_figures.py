@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hpsearch.ensemble.candidates import COLUMNS
 from hpsearch.record.tables import TrialHistory, history_table
 from hpsearch.report import figures
 from hpsearch.report.figures import RungCost, Shade
@@ -32,7 +33,7 @@ def made_up(
     A loss is about the negative of the value; a diverged one is not a number in the last epoch, the first of its rung.
     """
     searched = SearchSpace.of(space)
-    plan = [{"n_trials": len(values), "rungs": [{"epochs": epochs, "keep": 1} for epochs in RUNG_ENDS]}]
+    plan = [{"name": "random", "n_trials": len(values), "rungs": [{"epochs": epochs, "keep": 1} for epochs in RUNG_ENDS]}]
     trials = _trials(values, searched, states)
     history = history_table([_history(number, own) for number, own in enumerate(values) if own])
     valued = history.dropna(subset=["valid_value"])
@@ -51,6 +52,7 @@ def made_up(
         history=history,
         members=_members(int(best["trial_number"]), int(best["epoch"]), float(best["valid_value"])),
         decisions=boundary_check(trials, searched, 0),
+        candidates=pd.DataFrame(columns=list(COLUMNS)).astype(COLUMNS),
         leaderboard=_leaderboard(float(best["valid_value"])),
         chance=_chance(),
         best_config=searched.draw(0, 0, int(best["trial_number"])),
