@@ -15,10 +15,12 @@ from hpsearch.orchestrator.calibration import seconds_of
 from hpsearch.orchestrator.plan import Plan
 from hpsearch.orchestrator.run import Workers
 from hpsearch.record.checkpoints import FolderCheckpoints
-from hpsearch.report.findings import counted, duration, plan_text
+from hpsearch.report.findings import counted, plan_text
 from hpsearch.study import Study
 
 COLUMNS = ["stage", "rung", "epochs each", "trained", "contenders", "kept", "epochs in all", "done"]
+
+UNITS = ((3600, "hours"), (60, "minutes"), (1, "s"))
 
 
 @click.command()
@@ -69,11 +71,12 @@ def _rows(plan: Plan, kept: dict[int, set[int]]) -> list[tuple[object, ...]]:
 def _time(asked: Study, plan: Plan, n_workers: int, share: float) -> str:
     """An estimate in words, of this share of the plan's epochs."""
     estimate = seconds_of(asked.problem, plan, n_workers)
-    low, high = (duration(_rounded(share * seconds)) for seconds in (estimate.low, estimate.high))
-    between = low if low == high else f"{low} to {high}"
-    return f"about {between} with {counted(n_workers, 'worker')}, as busy as this machine is now"
+    size, unit = next(((size, unit) for size, unit in UNITS if share * estimate.high >= 2 * size), UNITS[-1])
+    low, high = (_rounded(share * seconds / size) for seconds in (estimate.low, estimate.high))
+    between = high if low == high else f"{low} to {high}"
+    return f"about {between} {unit} with {counted(n_workers, 'worker')}, as busy as this machine is now"
 
 
-def _rounded(seconds: float) -> float:
-    """To one significant digit, or to two from 1 to 2 of its power of ten; a second at least."""
-    return max(1.0, float(f"{seconds:.1g}" if f"{seconds:e}"[0] != "1" else f"{seconds:.2g}"))
+def _rounded(count: float) -> str:
+    """To one significant digit, 1 at least."""
+    return f"{max(1, float(f'{count:.1g}')):g}"

@@ -21,9 +21,9 @@ def predict(study: Path, table: Path, output: str) -> None:
     """Predict the rows of a table with the model of a study.
 
     TABLE is a .csv, .csv.gz or .parquet file with the columns of the study's table; the target, row weights, groups
-    and columns that the study drops may be among them and are not looked at. The output is CSV, in the order of the rows:
-    `prediction` and, for classes, their probabilities, `probability_<label>`. STUDY may also be a model folder, which
-    knows of its inputs and its target only.
+    and columns that the study drops may be among them and are not looked at. The output is CSV, in the order of the
+    rows: `prediction` and, for classes, their probabilities, `probability_<label>`. STUDY may also be a model folder,
+    which knows of its inputs and its target only.
 
     \b
     Example:

@@ -77,6 +77,6 @@ def _seconds_per_epoch(learner: Learner[F], sample: Dataset, config: Mapping[str
 
 
 def _sample(part: Dataset) -> Dataset:
-    """The dataset with every so-manieth of its training and validation rows: those of all classes, if they are sorted."""
+    """The dataset with rows at equal distances among its training and validation rows: of all classes, if sorted."""
     every = -(-len(part.rows.train) // MOST_ROWS)
     return replace(part, rows=replace(part.rows, train=part.rows.train[::every], valid=part.rows.valid[::every]))

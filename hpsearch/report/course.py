@@ -111,7 +111,7 @@ def _range_course(name: str, widest: Numeric, findings: Findings, drawn: pd.Data
         name=name,
         spans=_spans(name, widest, findings),
         places=having["place"].to_numpy("int64"),
-        positions=units.to_numpy("float64"),
+        positions=np.asarray(units, dtype=np.float64),
         ranks=having["rank"].to_numpy("float64"),
         has_best=bool(len(having)) and bool(having["is_best"].iloc[-1]),
         ticks=ticks(widest),

@@ -1,8 +1,8 @@
 """What the page shows, computed from the tables: small frozen records without matplotlib (`plots.py` draws them).
 
 A trial is shown by its *best value*, the best score it had at the end of a rung: that is also how it may vote. Its
-*rung* is the last one it trained in, counted over all stages: rungs of equal epochs are one. No axis is stretched by a few terrible trials: it ends at a *fence*, and the
-record says how many lie beyond.
+*rung* is the last one it trained in, counted over all stages: rungs of equal epochs are one. No axis is stretched by a
+few terrible trials: it ends at a *fence*, and the record says how many lie beyond.
 """
 
 import math

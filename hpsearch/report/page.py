@@ -29,19 +29,16 @@ from hpsearch.report.findings import (
     summary_table,
     with_deviation,
 )
-from hpsearch.space.refine import FLAT, INSIDE, UNDECIDED
+from hpsearch.space.refine import DIVERGENCE, EDGE, FLAT, INSIDE, NATURAL_BOUND, UNDECIDED
 
 N_BEST = 10
 
-COURSE_SIGNS = (
-    ("●", plots.RUNG_ENDS[0], "among the worst"),
-    ("●", plots.RUNG_ENDS[1], "among the best"),
-    ("●", plots.ACCENT, "best trial"),
-    ("×", plots.MUTED, "without a value"),
-    ("▶", plots.ACCENT, "the best crowd at this end"),
-    ("|", plots.ACCENT, "they do, but it is a natural bound"),
-    ("✖", plots.ACCENT, "trials fail towards this end"),
-)
+END_SIGNS = {
+    EDGE: ("▶", "the best crowd at this end"),
+    NATURAL_BOUND: ("|", "they do, but it is a natural bound"),
+    DIVERGENCE: ("✖", "they do, but trials fail towards it"),
+}
+"""What stands at the end of a range in the course of the search, by verdict."""
 
 # Long lists are cut after so many rows, and the rest is counted.
 MOST_ROWS = 10
@@ -184,15 +181,14 @@ def _candidates(findings: Findings) -> str:
         "over its seeds": [with_deviation(value, deviation) for value, deviation in over_seeds],
         "honest value": numbers(candidates["honest_value"]),
         "gap": numbers(candidates["gap"], 2),
-        **_config_columns(findings, candidates["trial_number"].tolist()),
     }
     note = (
-        "The trials that completed the plan. The best of them were trained again with other seeds, for the searched "
-        "value, which a trial was chosen for, is partly its luck: first is the one with the best mean over its seeds (± "
-        "their deviation), which the other seeds had no part in choosing. The honest value is that mean on the "
-        "selection rows, which rank no trial. The gap, searched − honest value, is by how much the search flatters this "
-        "config: expect the honest value of new rows, not the searched one. Candidates that differ by less than the "
-        "deviation are as good as each other."
+        "The trials that completed the plan. The best of them were trained again with other seeds, for the value a "
+        "trial was chosen for is partly its luck: first is the one with the best mean over its seeds (± their "
+        "deviation). The honest value is the mean over the seeds of the score on the selection rows, which rank no "
+        "trial. The gap, searched − honest value, is by how much the search flatters this config (or, below zero, that "
+        "the selection rows are the easier ones). Candidates that differ by less than the deviation are as good as "
+        "each other."
     )
     more = len(findings.candidates) - len(candidates)
     note += f" {counted(more, 'more trial')} completed it." if more else ""
@@ -201,12 +197,13 @@ def _candidates(findings: Findings) -> str:
 
 def _course(findings: Findings) -> str:
     records = course.courses(findings)
-    charts = "".join(_chart(record.name, _drawn_course(record)) for record in records)
+    layout, width = _layout(len(records))
+    charts = "".join(_chart(record.name, _drawn_course(record, width)) for record in records)
     pictures = (
         "<p>Stage by stage, configs are drawn from where the best trials of the earlier stages lie. A bar is the range "
         "of a stage, its dark part the one most draws lie in; a dot is a trial, dark if its best value is among the "
         "best. Choices are shown by their share of each stage's trials.</p>\n"
-        f'{_signs(COURSE_SIGNS)}<div class="charts narrow">{charts}</div>\n'
+        f'{_signs(_course_signs(records))}<div class="charts {layout}">{charts}</div>\n'
         if charts
         else ""
     )
@@ -217,9 +214,29 @@ def _course(findings: Findings) -> str:
     return f"<h2>The course of the search</h2>\n{pictures}{where_next}{_decisions(findings)}"
 
 
-def _drawn_course(record: course.RangeCourse | course.ChoiceCourse) -> str:
-    draw: Any = plots.draw_range_course if isinstance(record, course.RangeCourse) else plots.draw_choice_course
-    return str(draw(record))
+def _course_signs(records: Sequence[course.RangeCourse | course.ChoiceCourse]) -> list[tuple[str, str, str]]:
+    """The signs of the course's legend: those that are drawn."""
+    ranges = [record for record in records if isinstance(record, course.RangeCourse)]
+    verdicts = {verdict for record in ranges for span in record.spans for verdict in span.verdicts.values()}
+    has_failed = any(np.isnan(record.ranks).any() for record in ranges)
+    return [
+        ("●", plots.RUNG_ENDS[0], "among the worst"),
+        ("●", plots.RUNG_ENDS[1], "among the best"),
+        ("●", plots.ACCENT, "best trial"),
+        *[("×", plots.MUTED, "without a value")] * has_failed,
+        *((sign, plots.ACCENT, meaning) for verdict, (sign, meaning) in END_SIGNS.items() if verdict in verdicts),
+    ]
+
+
+def _drawn_course(record: course.RangeCourse | course.ChoiceCourse, width: float) -> str:
+    if isinstance(record, course.RangeCourse):
+        return plots.draw_range_course(record, width)
+    return plots.draw_choice_course(record, width)
+
+
+def _layout(n_charts: int) -> tuple[str, float]:
+    """How charts are laid out, and their width: four look better two by two than as three and one."""
+    return ("wide", plots.WIDE) if n_charts in (1, 2, 4) else ("narrow", plots.NARROW)
 
 
 def _decisions(findings: Findings) -> str:
@@ -328,8 +345,7 @@ def _hyperparameters(findings: Findings) -> str:
     if not panels:
         return f"{heading}<p>Nothing was searched: every hyperparameter was fixed.</p>"
     n_rungs = len(figures.rung_labels(findings.plan))
-    # four panels look better two by two than as three and one
-    layout, width = ("wide", plots.WIDE) if len(panels) in (1, 2, 4) else ("narrow", plots.NARROW)
+    layout, width = _layout(len(panels))
     charts = "".join(
         _chart(panel.name, plots.draw_panel(panel, n_rungs, findings.scoring, width), panel.verdict) for panel in panels
     )
@@ -350,6 +366,7 @@ def _cost(findings: Findings) -> str:
         f"{counted(trained, 'epoch')} of training, {duration(findings.seconds)}. If every trial that was cut had been "
         f"trained to the last rung, it would be {without:,}: halving saved {1 - trained / max(without, 1):.0%}."
     )
+    plan = plan_text(Plan.from_json(findings.plan))
     rungs = figures.rung_costs(findings)
     labels = [rung.label for rung in rungs]
     charts = _chart("Trials in each rung", plots.draw_bars(labels, [rung.n_trials for rung in rungs], "Trials"))
@@ -364,7 +381,7 @@ def _cost(findings: Findings) -> str:
         "verdict": chance["verdict"].tolist(),
     }
     return (
-        f'<h2>What the search cost</h2>\n<p>{sentence} The plan: {plan_text(Plan.from_json(findings.plan))}.</p>\n<div class="charts wide">{charts}</div>\n'
+        f'<h2>What the search cost</h2>\n<p>{sentence} The plan: {plan}.</p>\n<div class="charts wide">{charts}</div>\n'
         '<p class="note">Before the first epoch a network should know nothing: its loss should be that of chance.</p>\n'
         f"{_table(columns, text=['hidden layers', 'verdict'])}"
     )

@@ -48,6 +48,8 @@ LONGEST_LABEL = 22
 
 STAGE_HEIGHT, BAR = 0.62, 0.74
 """Of a stage's row, in inches, and what of it the bar fills."""
+WHOLE, PART = "#f6f8fa", "#e3e9ef"
+"""Of a bar: the whole range, and the part that most draws lie in."""
 CELL_HEIGHT = 0.27
 N_SHADES = 5
 LIGHT_INK = 0.45
@@ -274,7 +276,7 @@ def draw_range_course(record: RangeCourse, width: float = NARROW) -> str:
     n_stages = len(record.spans)
     figure, axes = _figure(width, 0.55 + STAGE_HEIGHT * n_stages)
     for place, span in enumerate(record.spans):
-        for (low, high), colour, edge in ((span.whole, FAINT, HAIR), (span.part, HAIR, MUTED)):
+        for (low, high), colour, edge in ((span.whole, WHOLE, HAIR), (span.part, PART, MUTED)):
             axes.barh(place, high - low, height=BAR, left=low, color=colour, edgecolor=edge, linewidth=0.6, zorder=1)
         for side, verdict in span.verdicts.items():
             _mark_end(axes, span.whole, place, side, verdict)
@@ -295,7 +297,7 @@ def draw_range_course(record: RangeCourse, width: float = NARROW) -> str:
 
 
 def _mark_end(axes: Axes, whole: tuple[float, float], place: int, side: str, verdict: str) -> None:
-    """An arrow outwards where better trials may lie beyond, a wall where the range cannot grow, a cross for failures."""
+    """An arrow where better trials may lie beyond, a wall where the range cannot grow, a cross where trials fail."""
     x = whole[0] - 0.035 if side == "low" else whole[1] + 0.035
     marker = ("<" if side == "low" else ">") if verdict == EDGE else "|" if verdict == NATURAL_BOUND else "X"
     axes.plot([x], [place], marker, color=ACCENT, markersize=7, markeredgewidth=1.6 if marker == "|" else 0.5,

@@ -16,7 +16,6 @@ from hpsearch.report.course import DROPPED, NARROWED
 from hpsearch.report.findings import counted, number, plan_text
 from hpsearch.space.refine import EDGE
 
-
 MOST_DECISIONS = 4
 """A stage's decisions are told in so many lines, and the rest is counted."""
 
