@@ -1,6 +1,7 @@
 """study.toml: what a study asks for, read and checked key by key, without a look at the data."""
 
 import tomllib
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
@@ -77,7 +78,7 @@ class Search(Section):
     n_jobs: int = -1
     backend: Literal["threading", "loky", "sequential"] | None = None
     random_state: int = Field(default=0, ge=0, lt=2**64)
-    scoring: str | list[str] | None = None
+    scoring: list[str] | None = None
     refit: bool = False
     synchronous: Literal["normal", "full"] = "normal"
 
@@ -87,6 +88,11 @@ class Search(Section):
         if n_jobs == 0:
             raise ValueError("must be a number of workers, or -1 for one per core, but not 0")
         return n_jobs
+
+    @field_validator("scoring", mode="before")
+    @classmethod
+    def _only_one(cls, scoring: object) -> object:
+        return [scoring] if isinstance(scoring, str) else scoring
 
     @field_validator("like", mode="before")
     @classmethod
@@ -155,6 +161,7 @@ class StudyFile(Content):
 SECTIONS: dict[str, type[Section]] = {"data": Data, "search": Search, "report": Report}
 PARTS: dict[str, type[Section]] = {"plan": StageAsked, "rungs": RungAsked, "like": Earlier}
 """Keys of a section whose values are tables with keys of their own."""
+KEYS = {key for section in (*SECTIONS.values(), *PARTS.values()) for key in section.model_fields}
 
 
 def overridden(file: StudyFile, **given: Any) -> StudyFile:
@@ -216,6 +223,8 @@ def _sentence(errors: list[ErrorDetails]) -> str:
     if first["type"] in ("model_type", "dict_type") and not rest:
         return f"{top} = {value!r} must be a section, [{top}]"
     where = _place(first["loc"])
+    if first["type"] == "model_type":
+        return f"{where} = {value!r} must be a table with the keys {', '.join(_part(rest).model_fields)}"
     # a value that may be of several types has one error for each
     messages = [error["msg"] for error in errors if error["loc"][:2] == first["loc"][:2]]
     rules = [message.removeprefix("Value error, must be ").removeprefix("Input should be ") for message in messages]
@@ -226,10 +235,14 @@ def _place(loc: tuple[int | str, ...]) -> str:
     """Where in the file something is: "[search] plan[0] rungs[1] epochs"."""
     top, *rest = loc
     # of a value that may be of several types, the type stands in the place as well
-    parts = [part for part in rest if isinstance(part, int) or part.isidentifier() and part != "str"]
-    return (f"[{top}]" if rest else str(top)) + "".join(
-        f"[{part}]" if isinstance(part, int) else f" {part}" for part in parts
-    )
+    shown = [part for part in rest if isinstance(part, int) or part in KEYS]
+    parts = [f"[{part}]" if isinstance(part, int) else f" {part}" for part in shown]
+    return (f"[{top}]" if rest else str(top)) + "".join(parts)
+
+
+def _part(loc: Sequence[int | str]) -> type[Section]:
+    """What the table at a place inside a section is made of."""
+    return next(PARTS[part] for part in reversed(loc) if isinstance(part, str) and part in PARTS)
 
 
 def _of_a_part(error: ErrorDetails) -> str:
@@ -237,7 +250,7 @@ def _of_a_part(error: ErrorDetails) -> str:
     *place, key = error["loc"]
     if error["type"] == "missing":
         return f"{_place(tuple(place))} lacks {key}"
-    known = PARTS[next(str(part) for part in reversed(place) if isinstance(part, str))].model_fields
+    known = _part(place).model_fields
     nearest = get_close_matches(str(key), known, n=1)
     hint = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(known)}"
     return f"{_place(tuple(place))} {key} is not known; {hint}"

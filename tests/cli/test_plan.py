@@ -54,7 +54,7 @@ def test_what_is_done(finished: Path) -> None:
     assert [row[-1] for row in rows(found)] == ["9", "3", "1"]
     more = hpsearch("plan", finished, "--n-trials", 12).stdout
     assert items(more)["study"] == "wine, begun, and a run continues it"
-    assert items(more)["done"] == "21 of 38 epochs" and items(more)["time left"].startswith("about 1 s ")
+    assert items(more)["done"] == "21 of 32 epochs" and items(more)["time left"].startswith("about 1 s ")
     assert [row[0] for row in rows(more)] == ["random"] * 3 + ["fine"] * 3
 
 
