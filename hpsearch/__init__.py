@@ -10,6 +10,8 @@ from typing import Any
 _HOMES = {
     "AllTrialsFailed": "hpsearch.study",
     "Choice": "hpsearch.space.distributions",
+    "CoarseToFineSampler": "hpsearch.orchestrator.sampler",
+    "EdgeWarning": "hpsearch.orchestrator.sampler",
     "Ensemble": "hpsearch.ensemble.ensemble",
     "Integer": "hpsearch.space.distributions",
     "Locked": "hpsearch.record.lock",
@@ -27,6 +29,8 @@ __version__ = "0.1.0"
 __all__ = [
     "AllTrialsFailed",
     "Choice",
+    "CoarseToFineSampler",
+    "EdgeWarning",
     "Ensemble",
     "Integer",
     "Locked",

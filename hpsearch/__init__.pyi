@@ -4,6 +4,8 @@ from hpsearch.ensemble.ensemble import Ensemble as Ensemble
 from hpsearch.ensemble.ensemble import load as load
 from hpsearch.estimators import MLPClassifier as MLPClassifier
 from hpsearch.estimators import MLPRegressor as MLPRegressor
+from hpsearch.orchestrator.sampler import CoarseToFineSampler as CoarseToFineSampler
+from hpsearch.orchestrator.sampler import EdgeWarning as EdgeWarning
 from hpsearch.record.journal import open_storage as open_storage
 from hpsearch.record.lock import Locked as Locked
 from hpsearch.space.distributions import Choice as Choice

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -107,7 +107,7 @@ def search(
     n_trials: int | None = None,
     max_epochs: int | None = None,
     plan: Plan | None = None,
-    refine: str = "auto",
+    refine: Literal["off", "warn", "auto"] = "auto",
     first: Sequence[Mapping[str, object]] = (),
     like: Like = None,
     sampler: Callable[[int], Any] | None = None,
@@ -115,6 +115,7 @@ def search(
     error_score: float | str = math.nan,
     trial_timeout: float | None = None,
     trial_memory: float | None = None,
+    trusted: Sequence[str] = (),
     timeout: float | None = None,
     n_jobs: int | None = -1,
     backend: str | None = None,
@@ -164,6 +165,7 @@ def search(
         error_score: with an `estimator` that raises: NaN fails the trial, a number is its value, "raise" raises.
         trial_timeout, trial_memory: seconds, and MB, that a trial of an `estimator` may take in each rung; it is
             ended, and fails, beyond them.
+        trusted: names of types, "package.module.Class", that an `estimator` may hold besides the reviewed ones.
         timeout: seconds; what is finished by then is used. Bit-identity across `n_jobs` does not hold with it.
         n_jobs, backend: joblib's; threads by default, since training releases the GIL. None: see
             `joblib.parallel_config`.
@@ -204,7 +206,9 @@ def search(
         raise ValueError(f"max_epochs={max_epochs!r} is given beside a plan, which has its own")
     study = Study.of(
         X, y, title=title or study_name, space=space, max_epochs=max_epochs if plan is None else plan.max_epochs,
-        random_state=random_state, scoring=scoring, refine=refine, first=first, like=like, sampler=sampler,
+        estimator=estimator, error_score=error_score, trial_timeout=trial_timeout, trial_memory=trial_memory,
+        trusted=trusted, random_state=random_state, scoring=scoring, refine=refine, first=first, like=like,
+        sampler=sampler,
         task=task, categorical=categorical, sample_weight=sample_weight, X_test=X_test, y_test=y_test,
         test_size=test_size, cv=cv, groups=groups,
     )  # fmt: skip

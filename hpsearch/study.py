@@ -18,30 +18,27 @@ import numpy as np
 import pandas as pd
 
 from hpsearch import __version__
-from hpsearch.data.dataset import Dataset, prepare
-from hpsearch.data.scoring import guess_scores, quiet_scores, scorers_of
+from hpsearch.data.as_given import rows_of
+from hpsearch.data.dataset import Dataset
+from hpsearch.data.encoding import Encoding
+from hpsearch.data.scoring import guess_scores, quiet_scores
 from hpsearch.diagnostics.sanity import chance_table, loss_at_chance
 from hpsearch.ensemble.average import Average, averages, leaderboard
 from hpsearch.ensemble.candidates import Candidates
 from hpsearch.ensemble.ensemble import Ensemble
 from hpsearch.ensemble.members import Library, Member, member_table
-from hpsearch.knowledge import Like, first_configs, start_from
 from hpsearch.mlp.kernels import one_blas_thread
-from hpsearch.mlp.recipe import BOUNDS, HYPERPARAMETERS
-from hpsearch.mlp.train import Fit, steps_per_epoch
-from hpsearch.orchestrator.drawing import MODES, Drawing
-from hpsearch.orchestrator.learners import MLPLearner, default_config, default_space, largest_batch
-from hpsearch.orchestrator.plan import Plan, default_max_epochs
+from hpsearch.orchestrator.learners import MLPLearner
+from hpsearch.orchestrator.plan import Plan
 from hpsearch.orchestrator.run import Problem, RungRecord, StageRecord, Workers, run, score_rows, train_again
 from hpsearch.orchestrator.stop import Stop
+from hpsearch.question import problem_of
 from hpsearch.record.tables import decision_table, history_table, trial_table
 from hpsearch.record.trials import StudyRecord
 from hpsearch.report import remarks
 from hpsearch.report.curves import Curves
 from hpsearch.report.findings import Findings
 from hpsearch.report.progress import ProgressReport
-from hpsearch.space.distributions import Choice, Distribution
-from hpsearch.space.space import SearchSpace
 
 Callback = Callable[[RungRecord], object]
 
@@ -51,7 +48,7 @@ N_TRIALS = 64
 """Of a study that does not say otherwise."""
 N_CHECKED = 64
 """Configs that are drawn at the door, to see whether values that are right alone go together."""
-NO_REFITS: Mapping[int, Fit] = MappingProxyType({})
+NO_REFITS: Mapping[int, Any] = MappingProxyType({})
 _KEPT = "Trained again on all rows, the model of trial {} diverged: it votes as it was before."
 
 
@@ -90,42 +87,17 @@ class Study:
     guess_scores: dict[str, float]
 
     @classmethod
-    def of(
-        cls, X: object, y: object, *, title: str, space: Mapping[str, object] | None = None,
-        max_epochs: int | None = None, random_state: int = 0, scoring: object = None, refine: str = "auto",
-        first: Sequence[Mapping[str, object]] = (), like: Like = None, sampler: Callable[[int], Any] | None = None,
-        **data: Any,
-    ) -> "Study":  # fmt: skip
-        """Check what is asked: the arguments are those of `search`, `data` those of `prepare`.
+    def of(cls, X: object, y: object, *, title: str, max_epochs: int | None = None, **asked: Any) -> "Study":
+        """Check what is asked: the arguments are those of `problem_of`.
 
         Raises:
             ValueError: for the first thing that is wrong, naming argument, value and rule.
         """
-        max_epochs = None if max_epochs is None else whole("max_epochs", max_epochs)
         if not isinstance(title, str):
             raise ValueError(f"title must be text, but got {title!r}")
-        if not isinstance(space, Mapping | None):
-            raise ValueError(f"space must be a dict of name → distribution or value, but got {space!r}")
-        if refine not in MODES:
-            raise ValueError(f"refine must be one of {', '.join(MODES)}, but got {refine!r}")
-        asked = SearchSpace.of(space or {})
-        asked.check_names(HYPERPARAMETERS)
-        dataset = prepare(X, y, random_state=random_state, **data)
-        seed, n_train = int(random_state), len(dataset.parts[0].rows.train)
-        whole_space = (
-            default_space(n_train, asked.entries.get("update")).replace(asked.entries).with_natural_bounds(BOUNDS)
-        )
-        _check_values(whole_space)
-        epochs = max_epochs or default_max_epochs(steps_per_epoch(n_train, largest_batch(whole_space)))
-        learner = MLPLearner.of(dataset, order_seed=seed, horizon=epochs)
-        _check_draws(whole_space, learner, seed)
-        configs = first_configs(first, whole_space, default_config(whole_space))
-        for config in configs:
-            learner.recipe(config)
-        drawing = Drawing(whole_space, seed, configs, refine, sampler, start_from(like, whole_space))
-        scorers = scorers_of(scoring, dataset.target)
-        guesses = guess_scores(scorers[0], dataset)
-        return cls(Problem(dataset, drawing, learner, scorers, seed), epochs, title, guesses)
+        max_epochs = None if max_epochs is None else whole("max_epochs", max_epochs)
+        problem, epochs = problem_of(X, y, max_epochs=max_epochs, **asked)
+        return cls(problem, epochs, title, guess_scores(problem.scorer, problem.dataset))
 
     @property
     def dataset(self) -> Dataset:
@@ -134,7 +106,8 @@ class Study:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What a user should know of the data and the score before anything is run."""
-        return (*self.dataset.warnings, *self.problem.scorer.warnings)
+        scorers = (warning for scorer in self.problem.scorers for warning in scorer.warnings)
+        return (*self.dataset.warnings, *getattr(self.problem.learner, "warnings", ()), *scorers)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -227,7 +200,7 @@ class Study:
         recipes = [learner.recipe(config) for config in (*drawing.first, *configs)]
         return loss_at_chance(recipes, learner.examples(self.dataset.parts[0]))
 
-    def _train_again(self, chosen: Average, record: StudyRecord, workers: Workers, stop: Stop) -> dict[int, Fit] | None:
+    def _train_again(self, chosen: Average, record: StudyRecord, workers: Workers, stop: Stop) -> dict[int, Any] | None:
         """The chosen members, trained on all rows but the test rows; None if it was stopped before."""
         members = [member.result for member in chosen.members]
         return train_again(self.problem, members, record.refits, workers, stop)
@@ -237,29 +210,40 @@ class Study:
         rows = self.dataset.rows.test
         if len(rows) == 0:
             return average
-        outputs = self._ensemble(average, record).outputs(self.dataset.inputs[rows])
+        ensemble = self._ensemble(average, record)
+        parts = (self.dataset, *self.dataset.folds) if ensemble.folds else (self.dataset,)
+        outputs = ensemble.outputs(*(rows_of(part.inputs, rows) for part in parts))
         return replace(average, test_score=score_rows(self.problem.scorer, self.dataset, rows, outputs))
 
-    def _ensemble(self, chosen: Average, record: StudyRecord, refits: Mapping[int, Fit] = NO_REFITS) -> Ensemble:
-        """The members as they were chosen, but for those in `refits`."""
-        fits = [refits.get(member.result.number) or self._kept_fit(member, record) for member in chosen.members]
+    def _ensemble(self, chosen: Average, record: StudyRecord, refits: Mapping[int, Any] = NO_REFITS) -> Ensemble:
+        """The members as they were chosen, each with the models of its folds, but for those in `refits`."""
+        predictors: list[Any] = []
+        votes, places = [], []
+        folds = tuple(part.encoding for part in self.dataset.folds if isinstance(part.encoding, Encoding))
+        for member, vote in zip(chosen.members, chosen.votes, strict=True):
+            refit = refits.get(member.result.number)
+            parts = [None] if refit is not None else [part.fold for part in self.dataset.parts]
+            for fold in parts:
+                fit = refit if fold is None else self._kept_fit(member, fold, record)
+                predictors.append(self.problem.learner.predictor(fit, member.weights))
+                votes.append(vote / len(parts))
+                places.append(0 if fold is None or not folds else fold + 1)
         return Ensemble(
             name=chosen.name,
             encoding=self.dataset.encoding,
             target=self.dataset.target,
-            networks=tuple(
-                self.problem.learner.predictor(fit, member.weights) for fit, member in zip(fits, chosen.members, strict=True)
-            ),
-            votes=chosen.votes,
+            networks=tuple(predictors),
+            votes=np.array(votes),
             about=self._about(chosen, refits),
+            folds=folds if any(places) else (),
+            places=tuple(places),
         )
 
-    def _kept_fit(self, member: Member, record: StudyRecord) -> Fit:
-        saved = record.checkpoints.load(member.result.number, member.result.budget)
+    def _kept_fit(self, member: Member, fold: int, record: StudyRecord) -> Any:
+        number, budget = member.result.number, member.result.budget
+        saved = record.checkpoints.load(number, budget, fold)
         if saved is None:
-            raise FileNotFoundError(
-                f"the checkpoint of trial {member.result.number} at {member.result.budget} epochs has disappeared"
-            )
+            raise FileNotFoundError(f"the checkpoint of trial {number} at {budget} epochs has disappeared")
         return self.problem.learner.load(*saved)
 
     def _about(self, chosen: Average, refits: Collection[int]) -> dict[str, Any]:
@@ -335,24 +319,6 @@ def whole(name: str, value: object) -> int:
     if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{name} must be a whole number ≥ 1, but got {value!r}")
     return int(value)
-
-
-def _check_values(space: SearchSpace) -> None:
-    """ValueError if an end of a range, a choice or a fixed value is not one the engine takes, with the fixed values."""
-    fixed = {name: entry for name, entry in space.entries.items() if not isinstance(entry, Distribution)}
-    for name, entry in space.entries.items():
-        if isinstance(entry, Choice):
-            values: tuple[Any, ...] = tuple(entry.values)
-        else:
-            values = (entry.low, entry.high) if isinstance(entry, Distribution) else (entry,)
-        for value in values:
-            MLPLearner.check(fixed | {name: value})
-
-
-def _check_draws(space: SearchSpace, learner: MLPLearner, seed: int) -> None:
-    """ValueError if values that are right alone do not go together, in any of the first configs that will be drawn."""
-    for number in range(N_CHECKED):
-        learner.recipe(space.draw(seed, 0, number))
 
 
 @cache

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hpsearch.data.as_given import AsGiven, digest, stacked
 from hpsearch.data.columns import Column, did_you_mean, kind_of, listed, to_numbers
 from hpsearch.data.encoding import Encoding, fit_encoding
 from hpsearch.data.folds import fold_rows, united
@@ -25,7 +26,8 @@ FEWEST_OF_CLASS = 3
 class Dataset:
     """An encoded table, its target, and who may see which rows.
 
-    `inputs`: (n_rows, n_inputs) float32, C-contiguous, within [-3, 3]. `targets`: (n_rows, n_outputs) float32.
+    `inputs`: (n_rows, n_inputs) float32, C-contiguous, within [-3, 3]; or the table itself, see `prepare`.
+    `targets`: (n_rows, n_outputs) float32.
     `y`: (n_rows,) int64 class codes, or float64 numbers in the user's units.
     `row_weights`: (n_rows,) float32, mean one over the fitting rows; ones without `sample_weight`.
     `sample_weight`: (n_rows,) float64 as given, or None. `warnings`: sentences for the user.
@@ -37,14 +39,14 @@ class Dataset:
     `fold`: the number of a fold, from 0 on; 0 for the whole.
     """
 
-    inputs: NDArray[np.float32]
+    inputs: Any
     targets: NDArray[np.float32]
     y: NDArray[np.int64] | NDArray[np.float64]
     row_weights: NDArray[np.float32]
     sample_weight: NDArray[np.float64] | None
     rows: Rows
     target: Target
-    encoding: Encoding
+    encoding: Encoding | AsGiven
     warnings: tuple[str, ...]
     fingerprint: str
     folds: tuple["Dataset", ...] = ()
@@ -89,6 +91,7 @@ def prepare(
     cv: object = None,
     groups: object = None,
     random_state: int = 0,
+    encoded: bool = True,
 ) -> Dataset:
     """The Dataset of a table X (DataFrame, 2-D array, list of rows) and its target y (one value per row).
 
@@ -96,6 +99,7 @@ def prepare(
     are categories whatever they look like; positions too if X is not a DataFrame. `sample_weight`: (n_rows,) ≥ 0.
     Test rows are either given (X_test, y_test: appended after the others, with weight 1) or dealt (`test_size`: a
     share in (0, 0.5], or a number of rows). `random_state`, 0 to 2⁶⁴ - 1, decides which rows play which part.
+    With `encoded=False`, `inputs` is the table itself: a DataFrame if X was one, else an array, see `AsGiven.encode`.
 
     `cv` makes folds of the other rows: a whole number k ≥ 2 (stratified, every row is held out once), a splitter of
     scikit-learn's kind (row numbers count the rows given to it, which come in table order), or an iterable of pairs of
@@ -122,14 +126,19 @@ def prepare(
 
     target = fit_target(labels, known_task, fitting_rows, column.name if isinstance(column.name, str) else "target")
     names = _categorical_names(categorical, frame, isinstance(X, pd.DataFrame))
-    encoding, warnings = fit_encoding(frame, rows.non_test, fitting_rows, names)
-    warnings = (*warnings, *said, *_scarce(labels, rows, target), *_unlearned(labels, folds, target))
+    encoding: Encoding | AsGiven
+    noticed: Sequence[str] = ()
+    if encoded:
+        encoding, noticed = fit_encoding(frame, rows.non_test, fitting_rows, names)
+    else:
+        encoding = AsGiven.of(frame, isinstance(X, pd.DataFrame))
+    warnings = (*noticed, *said, *_scarce(labels, rows, target), *_unlearned(labels, folds, target))
     test_table = test_frame if isinstance(X_test, pd.DataFrame) else X_test
     inputs, codes = _encode(encoding, frame, test_table), target.codes(column)
     if n_test:
         codes = np.concatenate([codes, target.codes(test_column, "y_test")])
     targets = target.encode_codes(codes)
-    arrays = {"inputs": inputs, "targets": targets, "y": codes, "row_weights": row_weights}
+    arrays = {"inputs": digest(inputs), "targets": targets, "y": codes, "row_weights": row_weights}
     if weights is not None:
         arrays["sample_weight"] = weights
     fingerprint = _fingerprint(arrays, rows, folds, target, encoding)
@@ -143,9 +152,11 @@ def _fold(
     whole: Dataset, number: int, rows: Rows, frame: pd.DataFrame, test_table: object, categorical: Sequence[str]
 ) -> Dataset:
     """The whole in a fold's own rows and statistics; the layout of inputs is the same, as it is from the same rows."""
+    own = replace(whole, rows=rows, warnings=(), fold=number)
+    if isinstance(whole.encoding, AsGiven):
+        return own
     encoding, _ = fit_encoding(frame, whole.rows.non_test, rows.train, categorical)
-    inputs = _encode(encoding, frame, test_table)
-    return replace(whole, inputs=inputs, rows=rows, encoding=encoding, warnings=(), fold=number)
+    return replace(own, inputs=_encode(encoding, frame, test_table), encoding=encoding)
 
 
 def _deal_rows(
@@ -160,10 +171,10 @@ def _deal_rows(
     return united(folds, rest), folds, said
 
 
-def _encode(encoding: Encoding, frame: pd.DataFrame, test_table: object) -> NDArray[np.float32]:
+def _encode(encoding: Encoding | AsGiven, frame: pd.DataFrame, test_table: object) -> Any:
     """`Dataset.inputs`: the table's rows, then those of a test table, if there is one."""
     inputs = encoding.encode(frame)
-    return inputs if test_table is None else np.concatenate([inputs, encoding.encode(test_table, "X_test")])
+    return inputs if test_table is None else stacked(inputs, encoding.encode(test_table, "X_test"))
 
 
 def _check_random_state(random_state: object) -> None:
@@ -309,7 +320,11 @@ def _unlearned(labels: Labels, folds: Sequence[Rows], target: Target) -> list[st
 
 
 def _fingerprint(
-    arrays: dict[str, NDArray[Any]], rows: Rows, folds: Sequence[Rows], target: Target, encoding: Encoding
+    arrays: dict[str, NDArray[Any]],
+    rows: Rows,
+    folds: Sequence[Rows],
+    target: Target,
+    encoding: Encoding | AsGiven,
 ) -> str:
     """SHA-256 over names, dtypes, shapes and bytes of all arrays, and over labels and columns."""
     tensors, layout = encoding.to_tensors()

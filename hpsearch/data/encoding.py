@@ -80,7 +80,7 @@ class Encoding:
     def _checked(self, X: object, argument: str) -> pd.DataFrame:
         frame = as_frame(X, argument)
         if isinstance(X, pd.DataFrame):
-            _check_names(list(frame.columns), self.column_names, argument)
+            check_names(list(frame.columns), self.column_names, argument)
         elif frame.shape[1] != len(self.columns):
             raise ValueError(f"{argument} must have {len(self.columns)} columns, but has {frame.shape[1]}")
         else:
@@ -130,7 +130,8 @@ def _to_json(column: Record) -> dict[str, Any]:
     }
 
 
-def _check_names(names: Sequence[str], wanted: Sequence[str], argument: str) -> None:
+def check_names(names: Sequence[str], wanted: Sequence[str], argument: str) -> None:
+    """ValueError unless the `names` of a table's columns are those `wanted`, in any order; `argument` is the table."""
     given, known = set(names), set(wanted)
     missing = [name for name in wanted if name not in given]
     added = [name for name in names if name not in known]

@@ -12,14 +12,20 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import ClassifierTags, RegressorTags, Tags, TargetTags
 from sklearn.utils.metaestimators import available_if
 
+from hpsearch.data.as_given import AsGiven, encoding_from_tensors
 from hpsearch.data.encoding import Encoding
 from hpsearch.data.target import Target
+from hpsearch.orchestrator.estimators import EstimatorPredictor
 from hpsearch.orchestrator.learners import Network
 from hpsearch.record.checkpoints import from_safetensors, to_safetensors
 from hpsearch.record.folder import read_folder, write_folder
 
-FORMAT = "hpsearch model 2"
-DOCUMENT, MEMBERS, ENCODING = "model.json", "members.safetensors", "encoding.safetensors"
+FORMAT = "hpsearch model 3"
+DOCUMENT, MEMBERS, ENCODING = "model.json", "members.safetensors", "encoding"
+
+
+def _encoding_name(place: int) -> str:
+    return f"{ENCODING}.safetensors" if place == 0 else f"{ENCODING}_fold_{place - 1}.safetensors"
 
 
 def _is_classifier(ensemble: "Ensemble") -> bool:
@@ -28,32 +34,40 @@ def _is_classifier(ensemble: "Ensemble") -> bool:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Ensemble:
-    """Trained networks that vote, from raw columns to labels or numbers. Made by `search`, or read by `load`.
+    """Trained models that vote, from raw columns to labels or numbers. Made by `search`, or read by `load`.
 
     Attributes:
         name: the kind of ensemble, see `ensemble.average.KINDS`.
         encoding: how raw columns become inputs.
         target: how outputs become labels or numbers.
-        networks: the members.
+        networks: the members: networks, or estimators that are not ours.
         votes: (n_members,) float64, their shares; they sum to one. Probabilities are averaged, not logits.
         about: what else is known of it, as JSON: scores, configs of the members, versions.
+        folds: the encodings of the folds, where members are of folds; none where all share `encoding`.
+        places: per network, 0 for `encoding`, f + 1 for fold f; empty for zeros.
     """
 
     name: str
-    encoding: Encoding
+    encoding: Encoding | AsGiven
     target: Target
-    networks: tuple[Network, ...]
+    networks: tuple[Network | EstimatorPredictor, ...]
     votes: NDArray[np.float64]
     about: dict[str, Any] = field(default_factory=dict)
+    folds: tuple[Encoding, ...] = ()
+    places: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         expected = self.encoding.n_inputs, self.target.n_outputs
         for network in self.networks:
-            sizes = network.layer_sizes[0], network.layer_sizes[-1]
+            sizes = network.n_inputs, network.n_outputs
             if sizes != expected:
                 raise ValueError(f"networks must have {expected} inputs and outputs, as the data has, but got {sizes}")
         if len(self.votes) != len(self.networks):
             raise ValueError(f"votes must be one per network, {len(self.networks)}, but got {len(self.votes)}")
+        if not self.places:
+            object.__setattr__(self, "places", (0,) * len(self.networks))
+        if len(self.places) != len(self.networks) or not set(self.places) <= set(range(len(self.folds) + 1)):
+            raise ValueError(f"places must be one per network, from 0 to {len(self.folds)}, but got {self.places}")
 
     def __repr__(self) -> str:
         networks = "1 network" if len(self.networks) == 1 else f"{len(self.networks)} networks"
@@ -71,12 +85,18 @@ class Ensemble:
     def __sklearn_is_fitted__(self) -> bool:
         return True
 
-    def outputs(self, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Class probabilities or standardised numbers, (n_rows, n_outputs), for encoded `inputs` (n_rows, n_inputs)."""
-        outputs = np.zeros((len(inputs), self.target.n_outputs))
-        for network, vote in zip(self.networks, self.votes, strict=True):
-            outputs += vote * network.predict(inputs)
+    def outputs(self, *inputs: Any) -> NDArray[np.float64]:
+        """Class probabilities or standardised numbers, (n_rows, n_outputs).
+
+        inputs: (n_rows, n_inputs), the rows as encoded by `encoding`, and by that of each of the `folds`, if any.
+        """
+        outputs = np.zeros((len(inputs[0]), self.target.n_outputs))
+        for network, vote, place in zip(self.networks, self.votes, self.places, strict=True):
+            outputs += vote * network.predict(inputs[place])
         return outputs
+
+    def _encode(self, X: object) -> list[Any]:
+        return [encoding.encode(X) for encoding in (self.encoding, *self.folds)]
 
     @property
     def n_features_in_(self) -> int:
@@ -104,12 +124,12 @@ class Ensemble:
         Raises:
             ValueError: for a column that is missing, added or of another type, naming it.
         """
-        return self.target.decode(self.outputs(self.encoding.encode(X)))
+        return self.target.decode(self.outputs(*self._encode(X)))
 
     @available_if(_is_classifier)
     def predict_proba(self, X: object) -> NDArray[np.float64]:
         """Class probabilities, (n_rows, n_classes), in the order of `classes_`. Only for classification."""
-        outputs = self.outputs(self.encoding.encode(X))
+        outputs = self.outputs(*self._encode(X))
         return np.asarray(outputs / outputs.sum(axis=1, keepdims=True))
 
     def score(self, X: object, y: object, sample_weight: object = None) -> float:
@@ -125,7 +145,7 @@ class Ensemble:
         The same ensemble gives the same bytes. An earlier model folder at `path` is replaced as a whole; anything
         else there is refused.
         """
-        encoding_tensors, encoding_document = self.encoding.to_tensors()
+        encodings = [encoding.to_tensors() for encoding in (self.encoding, *self.folds)]
         saved = [network.save() for network in self.networks]
         tensors = {
             f"{position:03d}.{name}": tensor
@@ -136,7 +156,8 @@ class Ensemble:
             "format": FORMAT,
             "name": self.name,
             "target": self.target.to_json(),
-            "encoding": encoding_document,
+            "encodings": [document for _, document in encodings],
+            "places": list(self.places),
             "members": [meta for _, meta in saved],
             "votes": self.votes.tolist(),
             "about": self.about,
@@ -144,16 +165,22 @@ class Ensemble:
         files = {
             DOCUMENT: json.dumps(document, indent=1, sort_keys=True).encode(),
             MEMBERS: to_safetensors(MEMBERS, tensors, {}),
-            ENCODING: to_safetensors(ENCODING, encoding_tensors, {}),
         }
+        for place, (arrays, _) in enumerate(encodings):
+            name = _encoding_name(place)
+            files[name] = to_safetensors(name, arrays, {})
         write_folder(path, files)
 
 
-def load(path: str | os.PathLike[str]) -> Ensemble:
+def load(path: str | os.PathLike[str], trusted: Sequence[str] = ()) -> Ensemble:
     """The ensemble of a model folder; it predicts bit by bit what the saved one did.
 
+    Nothing in the folder can run while it is read. Estimators that are not ours may hold objects of reviewed types
+    only, see `record.estimators`, and of those that you name in `trusted`: "package.module.Class".
+
     Raises:
-        ValueError: for a folder that is not a model of ours, or with a changed byte anywhere, naming the file.
+        ValueError: for a folder that is not a model of ours, or with a changed byte anywhere, naming the file; and
+            for a type that is not to be trusted.
         FileNotFoundError: where there is no folder.
     """
     files = read_folder(path)
@@ -163,21 +190,32 @@ def load(path: str | os.PathLike[str]) -> Ensemble:
     if document["format"] != FORMAT:
         raise ValueError(f"{path} is of the format {document['format']!r}, but this version reads {FORMAT!r}")
     tensors, _ = from_safetensors(MEMBERS, files[MEMBERS])
-    encoding_tensors, _ = from_safetensors(ENCODING, files[ENCODING])
+    encoding, *folds = [_encoding(files, place, layout) for place, layout in enumerate(document["encodings"])]
     return Ensemble(
         name=document["name"],
-        encoding=Encoding.from_tensors(encoding_tensors, document["encoding"]),
+        encoding=encoding,
         target=Target.from_json(document["target"]),
-        networks=_networks(tensors, document["members"]),
+        networks=_networks(tensors, document["members"], trusted),
         votes=np.array(document["votes"]),
         about=document["about"],
+        folds=tuple(folds),
+        places=tuple(document["places"]),
     )
 
 
-def _networks(tensors: dict[str, NDArray[Any]], metas: Sequence[dict[str, Any]]) -> tuple[Network, ...]:
-    networks = []
+def _encoding(files: dict[str, bytes], place: int, layout: dict[str, Any]) -> Any:
+    name = _encoding_name(place)
+    tensors, _ = from_safetensors(name, files[name])
+    return encoding_from_tensors(tensors, layout)
+
+
+def _networks(
+    tensors: dict[str, NDArray[Any]], metas: Sequence[dict[str, Any]], trusted: Sequence[str]
+) -> tuple[Network | EstimatorPredictor, ...]:
+    networks: list[Network | EstimatorPredictor] = []
     for position, meta in enumerate(metas):
         prefix = f"{position:03d}."
         own = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-        networks.append(Network.load(own, meta))
+        is_ours = meta["kind"] == "network"
+        networks.append(Network.load(own, meta) if is_ours else EstimatorPredictor.load(own, meta, trusted))
     return tuple(networks)

@@ -1,21 +1,26 @@
 """How a fit ended, with a sentence of advice. A failed model is a value, not an exception."""
 
 from dataclasses import dataclass
+from traceback import format_exception
 from typing import Literal
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The end of one model's training: its `name`, the `epoch` it was reached in, and a `sentence` for a person."""
+    """The end of one model's training: its `name`, the `epoch` it was reached in, and a `sentence` for a person.
 
-    name: Literal["finished", "stopped", "diverged", "unscored"]
+    `traceback`: of the error that ended it, as text; empty where there was none.
+    """
+
+    name: Literal["finished", "stopped", "diverged", "unscored", "errored", "killed"]
     epoch: int
     sentence: str
+    traceback: str = ""
 
     @property
     def failed(self) -> bool:
         """Is there no model to go on with, or to predict with?"""
-        return self.name in ("diverged", "unscored")
+        return self.name in ("diverged", "unscored", "errored", "killed")
 
 
 def finished(epoch: int) -> Outcome:
@@ -55,3 +60,15 @@ def unscored(epoch: int, scoring: str) -> Outcome:
         f"After {epoch} epochs {scoring} cannot be computed of what it predicts (it may not be defined for negative "
         "numbers, say): choose a score that is defined for all numbers, or transform the target.",
     )
+
+
+def errored(epoch: int, error: BaseException) -> Outcome:
+    """An estimator that is not ours raised `error` while it was trained up to `epoch`, or while it predicted."""
+    told = f"{type(error).__name__}: {error}".splitlines()[0]
+    traceback = "".join(format_exception(error))
+    return Outcome("errored", epoch, f"Failed on the way to epoch {epoch} with {told}", traceback)
+
+
+def killed(epoch: int, reason: str) -> Outcome:
+    """The process of a model was ended on the way to `epoch`; `reason` is a clause such as "it took too long"."""
+    return Outcome("killed", epoch, f"Killed on the way to epoch {epoch}: {reason}.")

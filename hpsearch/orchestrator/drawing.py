@@ -1,8 +1,8 @@
-"""Where configs come from: the user's first ones, then the ranges as refined stage by stage, or a sampler of Optuna's."""
+"""Where configs come from: the user's first ones, then refined ranges, or a sampler of Optuna's."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -12,8 +12,7 @@ from hpsearch.space.proposal import Proposal
 from hpsearch.space.refine import refine
 from hpsearch.space.space import Config, SearchSpace
 
-OFF = "off"
-MODES = (OFF, "warn", "auto")
+MODES = ("off", "warn", "auto")
 """What `refine` may be: leave the ranges and say nothing, say where the best trials crowd, narrow and widen."""
 
 
@@ -33,7 +32,7 @@ class Drawing:
     space: SearchSpace
     seed: int
     first: tuple[Config, ...] = ()
-    mode: str = "auto"
+    mode: Literal["off", "warn", "auto"] = "auto"
     sampler: Callable[[int], Any] | None = None
     start: tuple[Proposal, pd.DataFrame] | None = field(default=None, compare=False)
 
@@ -52,10 +51,10 @@ class Drawing:
 
     def decide(self, proposal: Proposal, stage: int, trials: pd.DataFrame) -> tuple[Proposal, pd.DataFrame]:
         """What the next stage is to be drawn from, and the decisions that led there. `trials`: all so far."""
-        if self.mode == OFF:
+        if self.mode == "off":
             return proposal, decision_table()
         return refine(trials, proposal, stage, self.mode)
 
     def judge(self, proposal: Proposal, stage: int, trials: pd.DataFrame) -> pd.DataFrame:
         """What can be said of the ranges before the stage is over."""
-        return decision_table() if self.mode == OFF else refine(trials, proposal, stage, "warn")[1]
+        return decision_table() if self.mode == "off" else refine(trials, proposal, stage, "warn")[1]

@@ -46,11 +46,19 @@ class Fit(Protocol):
 class Predictor(Protocol):
     """What is left of a model when only its predictions are wanted."""
 
-    def predict(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    @property
+    def n_inputs(self) -> int:
+        """Columns of the inputs."""
+
+    @property
+    def n_outputs(self) -> int:
+        """Columns of the predictions."""
+
+    def predict(self, inputs: Any) -> NDArray[np.float32]:
         """Class probabilities or standardised numbers, (n_rows, n_outputs), for encoded `inputs` (n_rows, n_inputs)."""
 
     def save(self) -> tuple[Tensors, Meta]:
-        """Arrays and a JSON object from which `load` of the same class makes it again."""
+        """Arrays and a JSON object, whose `kind` tells the class that can `load` it again."""
 
 
 F = TypeVar("F", bound=Fit)
@@ -68,6 +76,9 @@ class Learner(Protocol[F]):
 
     @property
     def prefer(self) -> str: ...
+
+    def check(self, config: Mapping[str, Any]) -> None:
+        """ValueError, naming it, for a config that cannot be trained."""
 
     def key(self, config: Mapping[str, Any]) -> Hashable:
         """Trials with equal keys can share a fit."""
@@ -115,6 +126,14 @@ class Network:
         return self.stack.layer_sizes
 
     @property
+    def n_inputs(self) -> int:
+        return self.layer_sizes[0]
+
+    @property
+    def n_outputs(self) -> int:
+        return self.layer_sizes[-1]
+
+    @property
     def weights(self) -> NDArray[np.float32]:
         """(n_weights,) float32."""
         return np.asarray(self.stack.weights[0])
@@ -124,7 +143,8 @@ class Network:
         return np.asarray(outputs)
 
     def save(self) -> tuple[Tensors, Meta]:
-        return {"weights": self.weights}, {"architecture": asdict(self.stack.architecture), "loss": self.loss}
+        meta = {"kind": "network", "architecture": asdict(self.stack.architecture), "loss": self.loss}
+        return {"weights": self.weights}, meta
 
     @classmethod
     def load(cls, tensors: Tensors, meta: Meta) -> "Network":
@@ -166,9 +186,12 @@ class MLPLearner:
         return cls(dataset.n_inputs, dataset.n_outputs, loss, order_seed, horizon)
 
     @staticmethod
-    def check(config: Mapping[str, Any]) -> None:
-        """ValueError for an unknown hyperparameter or a value that breaks its rule."""
+    def check_recipe(config: Mapping[str, Any]) -> None:
+        """ValueError for an unknown hyperparameter or a value that breaks its rule, whatever the dataset."""
         Recipe.from_config(config, Recipe.loss)
+
+    def check(self, config: Mapping[str, Any]) -> None:
+        self.recipe(config)
 
     def recipe(self, config: Mapping[str, Any]) -> Recipe:
         """The recipe of a config, checked; where it names no loss, it gets the task's.
@@ -200,7 +223,12 @@ class MLPLearner:
         """The dataset as the engine sees it."""
         rows = dataset.rows
         return train.Examples(
-            dataset.inputs, dataset.targets, dataset.row_weights, rows.train, rows.valid, (self.order_seed + dataset.fold) % 2**64
+            dataset.inputs,
+            dataset.targets,
+            dataset.row_weights,
+            rows.train,
+            rows.valid,
+            (self.order_seed + dataset.fold) % 2**64,
         )
 
     def predict(self, fit: train.Fit, dataset: Dataset, rows: NDArray[np.int64], weights: str) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""The one loop: draw the configs of a stage, train them in cohorts from rung to rung, keep the best, decide what is next.
+"""The one loop: draw the configs of a stage, train them in cohorts from rung to rung, keep the best, decide on.
 
 `run` is a generator of records: a `CohortRecord` whenever a cohort comes back, a `RungRecord` when a rung ends, a
 `StageRecord` when a stage has been judged. Progress, tables, ensembles and callbacks are its consumers and never call
@@ -29,7 +29,6 @@ from hpsearch.orchestrator.stop import Stop
 from hpsearch.record.checkpoints import Checkpoints
 from hpsearch.record.trials import StudyRecord
 from hpsearch.space.proposal import Proposal
-
 
 START = -1
 """The number that stands for what was decided before the first stage."""
@@ -275,10 +274,10 @@ def _draw(
     """The trials of a stage. What is recorded stands; what is not is drawn."""
     stage, first = plan.stages[number], plan.first_trial(number)
     numbers = range(first, first + stage.n_trials)
-    origins: Sequence[int | None] = [None] * stage.n_trials
+    origins: list[int | None] = [None] * stage.n_trials
     if stage.is_repeat and (candidates := final_candidates(standing.completed.values(), stage.n_trials)):
-        origins = [candidates[place % len(candidates)].number for place in range(stage.n_trials)]
-        configs = [standing.completed[origin].config for origin in origins]
+        repeated = [candidates[place % len(candidates)] for place in range(stage.n_trials)]
+        origins, configs = [result.number for result in repeated], [result.config for result in repeated]
     elif len(recorded := record.configs(numbers, problem.drawing.space)) == stage.n_trials:
         configs = recorded
     else:
@@ -347,7 +346,9 @@ def _train_rung(
 
     def call(cohort: Cohort) -> Any:
         so_far = [_latest_fit(problem.learner, task, budgets, kept) for task in cohort]
-        return delayed(train_cohort)(problem.learner, parts[cohort[0].fold], problem.scorers, cohort, so_far, budget, stop)
+        return delayed(train_cohort)(
+            problem.learner, parts[cohort[0].fold], problem.scorers, cohort, so_far, budget, stop
+        )
 
     due = [_for_fold(problem.learner, task, part) for task in tasks for part in parts]
     for trained in workers.results(map(call, cohorts(due, workers.n_workers)), stop):

@@ -110,7 +110,7 @@ def decision_table(rows: Sequence[Mapping[str, Any]] = ()) -> pd.DataFrame:
 def decision_rows(decisions: pd.DataFrame) -> list[dict[str, Any]]:
     """The `decisions` table as JSON values: None where there is no number."""
     return [
-        {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
+        {str(name): None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
         for row in decisions.to_dict("records")
     ]
 

@@ -192,6 +192,8 @@ class StudyRecord:
             self.report(number, epochs, value)
         if value is None or outcome.epoch < epochs:
             self._storage.set_trial_user_attr(trial_id, "epochs", outcome.epoch)
+        if outcome.traceback:
+            self._storage.set_trial_user_attr(trial_id, "traceback", outcome.traceback)
         self._storage.set_trial_user_attr(trial_id, "outcome", outcome.name)
         self._storage.set_trial_state_values(trial_id, TrialState[state], None if value is None else [value])
 

@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 from hpsearch.report.figures import Floats, ticks, trial_facts, unit_coordinates
 from hpsearch.report.findings import SIDES, Findings
 from hpsearch.space.distributions import Choice, Numeric, as_stored
-from hpsearch.space.refine import DIVERGENCE, EDGE, NATURAL_BOUND
+from hpsearch.space.refine import DIVERGENCE, EDGE, NARROWED, NATURAL_BOUND
 
-NARROWED, DROPPED = "narrowed", "dropped"
-"""How the verdicts of decisions begin that are not of one side."""
 MARKED = (EDGE, NATURAL_BOUND, DIVERGENCE)
 """Verdicts that are marked at the end of a range."""
 
@@ -128,7 +126,7 @@ def _spans(name: str, widest: Numeric, findings: Findings) -> tuple[Span, ...]:
         whole = (judged["low"].min(), judged["high"].max()) if len(judged) else whole
         earlier = own[own["stage"] < stage]
         before = earlier[earlier["stage"] == earlier["stage"].max()]
-        narrowed = before[before["verdict"].str.startswith(NARROWED)]
+        narrowed = before[before["verdict"] == NARROWED]
         part = (narrowed["new_low"].iloc[-1], narrowed["new_high"].iloc[-1]) if len(narrowed) else whole
         marked = judged[judged["verdict"].isin(MARKED)]
         verdicts = dict(zip(marked["side"], marked["verdict"], strict=True))

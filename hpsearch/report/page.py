@@ -36,7 +36,7 @@ N_BEST = 10
 END_SIGNS = {
     EDGE: ("▶", "the best crowd at this end"),
     NATURAL_BOUND: ("|", "they do, but it is a natural bound"),
-    DIVERGENCE: ("✖", "they do, but trials fail towards it"),
+    DIVERGENCE: ("✖", "trials fail towards this end"),
 }
 """What stands at the end of a range in the course of the search, by verdict."""
 

@@ -12,9 +12,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from hpsearch.orchestrator.plan import Plan
 from hpsearch.orchestrator.run import CohortRecord, RungRecord, StageRecord
-from hpsearch.report.course import DROPPED, NARROWED
 from hpsearch.report.findings import counted, number, plan_text
-from hpsearch.space.refine import EDGE
+from hpsearch.space.refine import DROPPED, EDGE, NARROWED
 
 MOST_DECISIONS = 4
 """A stage's decisions are told in so many lines, and the rest is counted."""
@@ -25,7 +24,7 @@ def decided(decisions: pd.DataFrame) -> list[str]:
     verdicts = decisions["verdict"]
     crowded = decisions[verdicts == EDGE]
     dropped = decisions[verdicts.str.startswith(DROPPED)]
-    narrowed = decisions[verdicts.str.startswith(NARROWED)]
+    narrowed = decisions[verdicts == NARROWED]
     sentences = [*crowded["sentence"], *dropped["sentence"]]
     lines = sentences[:MOST_DECISIONS]
     if len(sentences) > len(lines):

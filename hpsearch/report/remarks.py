@@ -64,7 +64,7 @@ def untrained(chance: pd.DataFrame) -> list[str]:
 
 def hopeless(honest_score: float, guess: float) -> list[str]:
     """That nothing was learned: a constant `guess` scores as well on the same rows."""
-    if honest_score > guess or math.isnan(honest_score):
+    if honest_score > guess or math.isnan(honest_score) or math.isnan(guess):
         return []
     return [
         f"A constant guess scores {number(guess, 4)} on the selection rows, no worse than the honest score, "

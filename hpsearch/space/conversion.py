@@ -1,7 +1,8 @@
 """Distributions from and to what others use: Optuna, scipy.stats, and the JSON or TOML of a study file.
 
 An *entry* of a search space is either a Distribution or a fixed Value. Optuna is always given the *limit*
-distribution: it keeps one per name, and refuses or forgets trials when it changes.
+distribution: it keeps one per name, and refuses or forgets trials when it changes (but for a study that lasts no
+longer than one stage: `orchestrator/sampler.py`).
 """
 
 import difflib
@@ -109,13 +110,18 @@ def _from_scipy(frozen: Any) -> Distribution:
     return LogUniform(low, high)
 
 
-def to_optuna(distribution: Distribution) -> OptunaDistribution:
-    """Optuna's form of the distribution over its limit range; tuples among the values of a Choice become JSON text."""
+def to_optuna(distribution: Distribution, limits: bool = True) -> OptunaDistribution:
+    """Optuna's form of the distribution over its limit range, or its range as it is where not `limits`.
+
+    Tuples among the values of a Choice become JSON text.
+    """
     if isinstance(distribution, Choice):
         return CategoricalDistribution([as_stored(value) for value in distribution.values])
     if isinstance(distribution, Integer):
-        return IntDistribution(*distribution.limit_range, log=distribution.log)
-    return FloatDistribution(*distribution.limit_range, log=isinstance(distribution, LogUniform))
+        lowest, highest = distribution.limit_range if limits else (distribution.low, distribution.high)
+        return IntDistribution(lowest, highest, log=distribution.log)
+    low, high = distribution.limit_range if limits else (distribution.low, distribution.high)
+    return FloatDistribution(low, high, log=isinstance(distribution, LogUniform))
 
 
 def to_optuna_value(value: Value) -> Plain:

@@ -168,7 +168,7 @@ def entries_from_json(record: Mapping[str, object]) -> dict[str, Entry]:
 
 def _nearest(distribution: Distribution, wanted: object) -> Value:
     if isinstance(distribution, Choice):
-        return wanted if wanted in distribution.values else distribution.values[0]
+        return next((value for value in distribution.values if value == wanted), distribution.values[0])
     if isinstance(wanted, bool) or not isinstance(wanted, int | float):
         return distribution.from_unit(0.5)
     if distribution.low <= wanted <= distribution.high and isinstance(wanted, type(distribution.low)):

@@ -40,19 +40,30 @@ def score_on_test_rows(dataset, scorer, chosen, noise):
     return score_rows(scorer, dataset, rows, np.mean(predictions, axis=0))
 
 
-def result(dataset, scorer, number, noise, epochs=9) -> TrialResult:
-    predictions = noisy(dataset, number, noise)[dataset.rows.heldout]
-    value = score_rows(scorer, dataset, dataset.rows.valid, predictions[: len(dataset.rows.valid)])
+def made_up(number, values, predictions, epochs=9) -> TrialResult:
+    """The result of a trial that scored and predicted so."""
     return TrialResult(
         number=number,
         config={"dropout": 0.1},
         seed=number,
+        repeats=None,
+        begun=0,
+        budget=epochs,
         epochs=epochs,
-        values={"raw": value - 0.01, "ema": value},
+        values=values,
+        fold_values=(values["ema"],),
+        scores={},
         history=np.zeros((epochs, 3)),
-        predictions={"raw": predictions, "ema": predictions},
+        predictions=predictions,
         outcome=None,
+        seconds=0.0,
     )
+
+
+def result(dataset, scorer, number, noise, epochs=9) -> TrialResult:
+    predictions = noisy(dataset, number, noise)[dataset.rows.heldout]
+    value = score_rows(scorer, dataset, dataset.rows.valid, predictions[: len(dataset.rows.valid)])
+    return made_up(number, {"raw": value - 0.01, "ema": value}, {"raw": predictions, "ema": predictions}, epochs=epochs)
 
 
 def library_of(*results) -> Library:
@@ -120,7 +131,7 @@ def test_losses_of_numbers_are_squared_errors():
     y = np.random.default_rng(0).standard_normal(100)
     dataset = prepare(y[:, np.newaxis], y, random_state=0)
     predictions = np.full((len(dataset.rows.heldout), 1), 0.5, dtype=np.float32)
-    member = Member(TrialResult(0, {}, 0, 9, {"ema": 0.0}, np.zeros((9, 3)), {"ema": predictions}, None), "ema")
+    member = Member(made_up(0, {"ema": 0.0}, {"ema": predictions}), "ema")
     select = dataset.rows.select
     losses = candidates([member], dataset).losses.on(np.arange(len(select)))
     assert_allclose(losses[0], np.square(0.5 - dataset.targets[select, 0].astype(np.float64)))
@@ -205,7 +216,7 @@ def two_classes(y, weights=None, scoring="roc_auc", noise=2.0):
         predictions = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).astype(np.float32)[heldout]
         value = score_rows(scorer, dataset, dataset.rows.valid, predictions[: len(dataset.rows.valid)])
         both = {"raw": predictions, "ema": predictions}
-        results.append(TrialResult(number, {}, 0, 9, dict.fromkeys(both, value), np.zeros((9, 3)), both, None))
+        results.append(made_up(number, dict.fromkeys(both, value), both))
     return dataset, scorer, library_of(*results)
 
 
@@ -230,7 +241,7 @@ def test_an_r2_is_honest_on_small_fifths():
     for number in range(5):
         predictions = (0.5 * dataset.targets[dataset.rows.heldout]).astype(np.float32)
         both = {"raw": predictions, "ema": predictions}
-        results.append(TrialResult(number, {}, 0, 9, dict.fromkeys(both, 0.7), np.zeros((9, 3)), both, None))
+        results.append(made_up(number, dict.fromkeys(both, 0.7), both))
     chosen = averages(library_of(*results), dataset, scorer, seed=0)[0]
     rows = dataset.rows.select
     assert chosen.honest_score == pytest.approx(score_rows(scorer, dataset, rows, 0.5 * dataset.targets[rows]))
@@ -262,10 +273,7 @@ def test_row_weights_count_in_the_choice():
         right = dataset.targets[heldout]
         predictions = np.where(is_mine[heldout, np.newaxis], 0.1 + 0.8 * right, 0.5).astype(np.float32)
         value = score_rows(scorer, dataset, dataset.rows.valid, predictions[: len(dataset.rows.valid)])
-        return TrialResult(
-            number, {}, 0, 9, {"raw": value, "ema": value}, np.zeros((9, 3)),
-            {"raw": predictions, "ema": predictions}, None,
-        )  # fmt: skip
+        return made_up(number, {"raw": value, "ema": value}, {"raw": predictions, "ema": predictions})
 
     chosen = averages(library_of(expert(0, left), expert(1, ~left)), dataset, scorer, seed=0)[0]
     assert chosen.members[0].result.number == 0 and len(chosen.members) == 1

@@ -5,19 +5,33 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from hpsearch.data.dataset import prepare
 from hpsearch.data.scoring import Scorer
 from hpsearch.orchestrator.drawing import Drawing
+from hpsearch.orchestrator.halving import Rung
 from hpsearch.orchestrator.learners import MLPLearner
-from hpsearch.orchestrator.plan import Plan
-from hpsearch.orchestrator.run import CohortRecord, Problem, RungRecord, Workers, run, train_again, trial_seed
+from hpsearch.orchestrator.plan import REPEAT, Plan, Stage
+from hpsearch.orchestrator.run import (
+    CohortRecord,
+    Problem,
+    RungRecord,
+    StageRecord,
+    Workers,
+    run,
+    score_rows,
+    train_again,
+    trial_seed,
+)
 from hpsearch.orchestrator.stop import Stop
 from hpsearch.record.checkpoints import FolderCheckpoints, MemoryCheckpoints
 from hpsearch.record.tables import trial_table
 from hpsearch.record.trials import open_record
 from hpsearch.space.distributions import Choice, LogUniform
+from hpsearch.space.edges import UNDECIDED
+from hpsearch.space.proposal import Proposal
 from hpsearch.space.space import SearchSpace
 
 PLAN = Plan.random(9, 9)
@@ -75,7 +89,7 @@ def test_the_loop_yields_cohorts_and_then_their_rung():
 
 def test_promoted_trials_are_the_best_and_go_on_where_they_were():
     yielded, _ = events(problem(), PLAN)
-    first, second, _ = (event for event in yielded if isinstance(event, RungRecord))
+    first, second, _ = rungs_of(yielded)
     values = {result.number: result.value for result in first.results}
     assert set(first.kept) == set(sorted(values, key=lambda number: -values[number])[:3])
     for result in second.results:
@@ -95,8 +109,9 @@ def test_what_is_kept_is_not_trained_again(tmp_path):
 
 def test_a_stop_leaves_an_incomplete_rung_and_running_trials(tmp_path):
     yielded, trials = events(problem(), PLAN, tmp_path / "s.db", StopAfter(12))
-    last = yielded[-1]
-    assert isinstance(last, RungRecord) and not last.complete and last.kept == ()
+    last = rungs_of(yielded)[-1]
+    assert not last.complete and last.kept == ()
+    assert isinstance(yielded[-1], StageRecord) and set(yielded[-1].decisions["verdict"]) == {UNDECIDED}
     assert "RUNNING" in set(trials["state"])
     whole, _ = events(problem(), PLAN)
     resumed, trials = events(problem(), PLAN, tmp_path / "s.db")
@@ -124,7 +139,7 @@ def test_when_nobody_is_left_the_later_rungs_are_empty():
 def test_members_are_trained_again_on_all_rows_but_the_test_rows():
     question = problem()
     yielded, _ = events(question, PLAN)
-    winner = yielded[-1].results[0]
+    winner = rungs_of(yielded)[-1].results[0]
     with Workers(1) as workers:
         kept = MemoryCheckpoints()
         fits = train_again(question, [winner], kept, workers, Stop())
@@ -158,7 +173,7 @@ def test_what_cannot_be_scored_does_not_go_on():
         learner = MLPLearner.of(dataset, order_seed=seed, horizon=9)
         scorer = Scorer.of("neg_root_mean_squared_log_error", dataset.target)
         space = SearchSpace.of({"hidden_layer_sizes": (8,), "learning_rate_init": LogUniform(1e-3, 1e-1)})
-        yielded, trials = events(Problem(dataset, space, learner, scorer, seed), Plan.random(18, 27))
+        yielded, trials = events(Problem(dataset, Drawing(space, seed), learner, (scorer,), seed), Plan.random(18, 27))
         for rung in rungs_of(yielded):
             failed = {result.number for result in rung.results if result.outcome is not None}
             assert not failed & set(rung.kept)
@@ -190,6 +205,114 @@ def test_what_a_killed_run_left_undecided_is_read_and_not_written(tmp_path):
         rungs = rungs_of(run(problem(), PLAN, record, workers, Stop(timeout=0)))
         assert [(rung.complete, len(rung.results)) for rung in rungs] == [(True, 9), (False, 0)]
         assert set(trial_table(record.study)["state"]) == {"RUNNING"}
+
+
+STAGED = Plan(
+    (
+        Stage("coarse", 8, (Rung(1, 3),)),
+        Stage("middle", 5, (Rung(1, 3), Rung(3, 2))),
+        Stage("fine", 4, (Rung(1, 2), Rung(3, 2), Rung(9, 2))),
+        Stage(REPEAT, 3, (Rung(9, 3),)),
+    )
+)
+
+
+def stage_of(results, number):
+    return next(result for result in results if result.number == number)
+
+
+def test_survivors_wait_and_go_on_where_they_were():
+    yielded, trials = events(problem(), STAGED)
+    rungs = {(rung.stage, rung.rung): rung for rung in rungs_of(yielded)}
+    assert [(at, len(rung.results), len(rung.kept)) for at, rung in rungs.items()] == [
+        ((0, 0), 8, 3), ((1, 0), 5, 3), ((1, 1), 3, 2), ((2, 0), 4, 2), ((2, 1), 2, 2), ((2, 2), 2, 2), ((3, 0), 3, 3),
+    ]  # fmt: skip
+    # who goes on from a rung is the best of those drawn now and of those that waited for it
+    values = {result.number: result.value for result in rungs[0, 0].results + rungs[1, 0].results}
+    waiting = {number: values[number] for number in rungs[0, 0].kept}
+    contenders = waiting | {result.number: result.value for result in rungs[1, 0].results}
+    assert set(rungs[1, 0].kept) == set(sorted(contenders, key=lambda number: -contenders[number])[:3])
+    for result in rungs[1, 1].results:
+        before = next(one for one in rungs[0, 0].results + rungs[1, 0].results if one.number == result.number)
+        np.testing.assert_array_equal(result.history[:1], before.history)
+        assert result.begun == 1 and result.epochs == 3
+    states = trials["state"].value_counts().to_dict()
+    assert states == {"COMPLETE": 5, "PRUNED": 15}
+    assert (trials["user_attrs_repeats"].notna() == (trials["number"] >= 17)).all()
+
+
+def test_a_survivor_between_two_budgets_is_trained_up_to_the_next_one():
+    plan = Plan((Stage("coarse", 4, (Rung(2, 2),)), Stage("fine", 3, (Rung(3, 2),))))
+    yielded, trials = events(problem(), plan)
+    first, second = rungs_of(yielded)
+    assert {result.number for result in second.results} == {*first.kept, 4, 5, 6}
+    assert [result.begun for result in second.results] == [2, 2, 0, 0, 0]
+    assert trials["state"].value_counts().to_dict() == {"PRUNED": 5, "COMPLETE": 2}
+
+
+def test_the_best_completed_configs_are_trained_again_with_other_seeds():
+    yielded, _ = events(problem(), STAGED)
+    *_, fine, repeat = rungs_of(yielded)
+    ranked = sorted(fine.results, key=lambda result: -result.value)
+    origins = [result.repeats for result in repeat.results]
+    assert origins == [ranked[0].number, ranked[1].number, ranked[0].number]
+    for result in repeat.results:
+        assert result.config == stage_of(fine.results, result.repeats).config
+        assert result.seed == trial_seed(5, result.number)
+
+
+def test_a_stage_draws_from_what_the_one_before_decided_and_what_is_recorded_stands(tmp_path):
+    yielded, _ = events(problem(), STAGED, tmp_path / "s.db")
+    decisions = {event.stage: event.decisions for event in yielded if isinstance(event, StageRecord)}
+    assert list(decisions) == [0, 1, 2], "repeats decide nothing"
+    again, _ = events(problem(), STAGED, tmp_path / "s.db")
+    for event in again:
+        if isinstance(event, StageRecord):
+            pd.testing.assert_frame_equal(event.decisions, decisions[event.stage])
+    with open_record(tmp_path / "s.db", "s") as record:
+        proposal, _ = record.decided(1)
+        drawn = Proposal.from_json(proposal).draw(5, 2, 4)
+        assert record.configs(range(13, 17), problem().drawing.space) == drawn
+
+
+def test_ranges_that_are_to_stay_stay():
+    question = problem()
+    off = replace(question, drawing=replace(question.drawing, mode="off"))
+    yielded, _ = events(off, STAGED)
+    assert all(event.decisions.empty for event in yielded if isinstance(event, StageRecord))
+    drawn = {result.number: result.config for rung in rungs_of(yielded) for result in rung.results}
+    expected = Proposal.of(question.drawing.space).draw(5, 2, 4)
+    assert [drawn[number] for number in range(13, 17)] == expected
+
+
+def test_the_first_configs_come_first():
+    question = problem()
+    mine = {"hidden_layer_sizes": (4, 4), "learning_rate_init": 0.05}
+    yielded, _ = events(replace(question, drawing=replace(question.drawing, first=(mine,))), PLAN)
+    whole, _ = events(question, PLAN)
+    first, expected = (rungs_of(each)[0].results for each in (yielded, whole))
+    assert first[0].config == mine
+    assert [result.config for result in first[1:]] == [result.config for result in expected[1:]]
+
+
+def test_with_folds_a_trial_is_trained_on_each_and_ranked_by_the_mean(tmp_path):
+    question = problem()
+    generator = np.random.default_rng(0)
+    X = generator.standard_normal((150, 3))
+    dataset = prepare(X, (X[:, 0] * X[:, 1] > 0).astype(int), random_state=5, cv=3)
+    folded = replace(question, dataset=dataset)
+    yielded, _ = events(folded, PLAN, tmp_path / "s.db", n_jobs=2)
+    first = rungs_of(yielded)[0]
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 3 * (9 + 3 + 1)
+    for result in first.results:
+        assert len(result.fold_values) == 3 and result.value == pytest.approx(np.mean(result.fold_values))
+        for part, value in zip(dataset.folds, result.fold_values, strict=True):
+            rows = np.searchsorted(dataset.rows.valid, part.rows.valid)
+            own = result.predictions["ema"][rows]
+            assert score_rows(question.scorer, dataset, part.rows.valid, own) == pytest.approx(value)
+    again, _ = events(folded, PLAN, tmp_path / "s.db")
+    for one, other in zip(rungs_of(yielded), rungs_of(again), strict=True):
+        assert [result.values for result in one.results] == [result.values for result in other.results]
 
 
 @pytest.mark.parametrize("seed", [0, 2**64 - 1])

@@ -21,7 +21,7 @@ from hpsearch.space.distributions import Choice, LogUniform
 from hpsearch.space.space import SearchSpace
 
 SPACE = SearchSpace.of({"learning_rate_init": LogUniform(1e-3, 1e-1), "hidden_layer_sizes": Choice([(8,), (8, 8)])})
-DRAWN = [(number, SPACE.draw(0, 0, number), 100 + number) for number in range(4)]
+DRAWN = [(number, SPACE.draw(0, 0, number), 100 + number, None) for number in range(4)]
 
 
 def fill(record) -> None:

@@ -1,0 +1,103 @@
+"""What is asked: data, space, learner and score, checked against each other at the door."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+from hpsearch.data.dataset import Dataset, prepare
+from hpsearch.data.scoring import guess_scores, scorers_of
+from hpsearch.knowledge import Like, first_configs, start_from
+from hpsearch.mlp.recipe import BOUNDS, HYPERPARAMETERS
+from hpsearch.mlp.train import steps_per_epoch
+from hpsearch.orchestrator.drawing import MODES, Drawing
+from hpsearch.orchestrator.estimators import EstimatorLearner
+from hpsearch.orchestrator.learners import Learner, MLPLearner, default_config, default_space, largest_batch
+from hpsearch.orchestrator.plan import MIN_EPOCHS, default_max_epochs
+from hpsearch.orchestrator.run import Problem
+from hpsearch.space.distributions import Choice, Distribution
+from hpsearch.space.space import Config, SearchSpace
+
+N_CHECKED = 64
+"""Configs that are drawn at the door, to see whether values that are right alone go together."""
+
+
+def problem_of(
+    X: object, y: object, *, space: Mapping[str, object] | None = None, estimator: object = None,
+    max_epochs: int | None = None, random_state: int = 0, scoring: object = None, refine: Literal["off", "warn", "auto"] = "auto",
+    first: Sequence[Mapping[str, object]] = (), like: Like = None, sampler: Callable[[int], Any] | None = None,
+    error_score: float | str = math.nan, trial_timeout: float | None = None, trial_memory: float | None = None,
+    trusted: Sequence[str] = (), **data: Any,
+) -> tuple[Problem[Any], int]:  # fmt: skip
+    """The problem, and the epochs of the longest trials; the arguments are those of `search`, `data` of `prepare`.
+
+    Raises:
+        ValueError: for the first thing that is wrong, naming argument, value and rule.
+    """
+    if not isinstance(space, Mapping | None):
+        raise ValueError(f"space must be a dict of name → distribution or value, but got {space!r}")
+    if refine not in MODES:
+        raise ValueError(f"refine must be one of {', '.join(MODES)}, but got {refine!r}")
+    if sampler is not None and not callable(sampler):
+        raise ValueError(f"sampler must be a function of a seed that gives a sampler of Optuna's, but got {sampler!r}")
+    asked = SearchSpace.of(space or {})
+    limits = {"error_score": error_score, "trial_timeout": trial_timeout, "trial_memory": trial_memory}
+    if estimator is None:
+        _refuse_limits(limits)
+        asked.check_names(HYPERPARAMETERS)
+    dataset = prepare(X, y, random_state=random_state, encoded=estimator is None, **data)
+    seed = int(random_state)
+    if estimator is None:
+        whole_space, default, learner, epochs = _networks(dataset, asked, seed, max_epochs)
+    else:
+        epochs = max_epochs or MIN_EPOCHS
+        whole_space, default, learner = _estimators(estimator, dataset, asked, seed, epochs, trusted=trusted, **limits)
+    configs = first_configs(first, whole_space, default)
+    for config in configs:
+        learner.check(config)
+    scorers = scorers_of(scoring, dataset.target)
+    for part in dataset.folds:
+        guess_scores(scorers[0], part)
+    drawing = Drawing(whole_space, seed, configs, refine, sampler, start_from(like, whole_space))
+    return Problem(dataset, drawing, learner, scorers, seed), epochs
+
+
+def _refuse_limits(limits: Mapping[str, Any]) -> None:
+    for name, value in limits.items():
+        if not (value is None or (isinstance(value, float) and math.isnan(value))):
+            raise ValueError(f"{name}={value!r} is for an estimator of your own: give estimator, or leave it out")
+
+
+def _networks(
+    dataset: Dataset, asked: SearchSpace, seed: int, max_epochs: int | None
+) -> tuple[SearchSpace, Config, Learner[Any], int]:
+    """The whole space of our networks, its default config, their learner, and the epochs of the longest trials."""
+    n_train = min(len(part.rows.train) for part in dataset.parts)
+    space = default_space(n_train, asked.entries.get("update")).replace(asked.entries).with_natural_bounds(BOUNDS)
+    _check_values(space)
+    epochs = max_epochs or default_max_epochs(steps_per_epoch(n_train, largest_batch(space)))
+    learner = MLPLearner.of(dataset, order_seed=seed, horizon=epochs)
+    for number in range(N_CHECKED):
+        learner.check(space.draw(seed, 0, number))
+    return space, default_config(space), learner, epochs
+
+
+def _estimators(
+    estimator: Any, dataset: Dataset, asked: SearchSpace, seed: int, epochs: int, **limits: Any
+) -> tuple[SearchSpace, Config, Learner[Any]]:
+    """The space of an estimator's parameters, its own as the default config, and its learner."""
+    if not asked.distributions:
+        raise ValueError("space must name one or more of the estimator's parameters to search, but names none")
+    learner = EstimatorLearner.of(estimator, dataset, asked, order_seed=seed, horizon=epochs, **limits)
+    return asked, asked.nearest(estimator.get_params(deep=True)), learner
+
+
+def _check_values(space: SearchSpace) -> None:
+    """ValueError if an end of a range, a choice or a fixed value is not one the engine takes, with the fixed values."""
+    fixed = {name: entry for name, entry in space.entries.items() if not isinstance(entry, Distribution)}
+    for name, entry in space.entries.items():
+        if isinstance(entry, Choice):
+            values: tuple[Any, ...] = tuple(entry.values)
+        else:
+            values = (entry.low, entry.high) if isinstance(entry, Distribution) else (entry,)
+        for value in values:
+            MLPLearner.check_recipe(fixed | {name: value})
