@@ -16,8 +16,12 @@ from hpsearch.orchestrator.run import Problem, Standing, trial_seed
 N_TIMED = 4
 SECONDS = 0.4
 """About so long each config is timed, unless its first epoch alone takes longer."""
-MOST_ROWS = 2_000
+MOST_ROWS = 5_000
 """A config is timed on so many training rows at most; its cost for all of them is known."""
+OVERHEAD = 0.01
+"""Seconds to score a model and to keep it, at the end of each rung."""
+SLACK = 1.25
+"""The higher estimate is longer by this factor: for waiting at the ends of rungs, and for the ensemble."""
 
 
 @dataclass(frozen=True)
@@ -33,22 +37,23 @@ def seconds_of(problem: Problem[F], plan: Plan, n_workers: int) -> Estimate:
 
     The first configs of the first stage are timed, which gives seconds per operation as `Learner.cost` counts them. The
     first rung costs what all of its configs do; the trials that go on, and those of later stages, cost between the mean
-    of the cheaper half of these configs and that of the costlier half.
+    of the cheaper half of these configs and that of the costlier half. Other programs, and ranges that move between
+    stages, are not foreseen.
     """
     learner, parts = problem.learner, problem.dataset.parts
     proposal, _ = problem.drawing.begin()
     configs = problem.drawing.draw(proposal, 0, plan.stages[0].n_trials, Standing().table(plan))
     costs = np.array([sum(learner.cost(config, part) for part in parts) for config in configs])
-    pace = _seconds_per_operation(problem, configs[:N_TIMED], plan.stages[0].rungs[0].epochs)
+    pace = _seconds_per_operation(problem, configs[:N_TIMED], plan.max_epochs)
     median = np.median(costs)
     mean, cheap, costly = costs.mean(), costs[costs <= median].mean(), costs[costs >= median].mean()
     low = high = 0.0
     for step in plan.steps():
-        seconds = pace * step.n_epochs / max(1, min(n_workers, step.n_trained * len(parts)))
-        is_first = step.stage == step.rung == 0
-        low += seconds * (mean if is_first else cheap)
-        high += seconds * (mean if is_first else costly)
-    return Estimate(float(low), float(high))
+        n_models = step.n_trained * len(parts)
+        seconds, is_first = pace * step.n_epochs / max(1, min(n_workers, n_models)), step.stage == step.rung == 0
+        low += OVERHEAD * n_models + seconds * (mean if is_first else cheap)
+        high += OVERHEAD * n_models + seconds * (mean if is_first else costly)
+    return Estimate(float(low), float(SLACK * high))
 
 
 def _seconds_per_operation(problem: Problem[F], configs: Sequence[Mapping[str, Any]], epochs: int) -> float:

@@ -33,7 +33,7 @@ def decided(decisions: pd.DataFrame) -> list[str]:
         ranges = zip(narrowed["name"], narrowed["new_low"], narrowed["new_high"], strict=True)
         parts = [f"{name} [{number(low)}, {number(high)}]" for name, low, high in ranges]
         more = f" and {len(parts) - MOST_DECISIONS} more" if len(parts) > MOST_DECISIONS else ""
-        lines.append(f"mostly in: {', '.join(parts[:MOST_DECISIONS])}{more}")
+        lines.append(f"now mostly in: {', '.join(parts[:MOST_DECISIONS])}{more}")
     return lines
 
 

@@ -127,7 +127,7 @@ class TestDecided:
         assert decided(staged().decisions.query("stage == 0")) == [
             "learning_rate_init high: edge: widen after 0",
             "width both: dropped: 8 after 0",
-            "mostly in: learning_rate_init [0.001, 0.1]",
+            "now mostly in: learning_rate_init [0.001, 0.1]",
         ]
         assert decided(staged().decisions.iloc[:1]) == []
 
@@ -136,7 +136,7 @@ class TestDecided:
         rows += [decision(0, f"a{place}", "both", "narrowed", (0, 1, 0, 0.5)) for place in range(6)]
         *edges, more, ranges = decided(pd.DataFrame(rows))
         assert len(edges) == 4 and more == "… and 3 more decisions"
-        assert ranges == "mostly in: a0 [0, 0.5], a1 [0, 0.5], a2 [0, 0.5], a3 [0, 0.5] and 2 more"
+        assert ranges == "now mostly in: a0 [0, 0.5], a1 [0, 0.5], a2 [0, 0.5], a3 [0, 0.5] and 2 more"
 
 
 class TestOutlook:
