@@ -29,7 +29,7 @@ from hpsearch.report.findings import (
     summary_table,
     with_deviation,
 )
-from hpsearch.space.refine import DIVERGENCE, EDGE, FLAT, INSIDE, NATURAL_BOUND, UNDECIDED
+from hpsearch.space.refine import DIVERGENCE, EDGE, FLAT, INSIDE, NARROWED, NATURAL_BOUND, UNDECIDED
 
 N_BEST = 10
 
@@ -242,7 +242,11 @@ def _layout(n_charts: int) -> tuple[str, float]:
 def _decisions(findings: Findings) -> str:
     """What was decided, as a table, and all else that was looked at, folded up."""
     decisions = findings.decisions
-    changes = ~decisions["verdict"].isin([INSIDE, FLAT, UNDECIDED])
+    # where the last stage would narrow to is of no use to anybody yet
+    is_idle = (decisions["verdict"] == NARROWED) & (
+        decisions["stage"] >= max(course.drawing_stages(findings), default=0)
+    )
+    changes = ~(decisions["verdict"].isin([INSIDE, FLAT, UNDECIDED]) | is_idle)
     decided, others = decisions[changes], decisions[~changes]
     kinds = ", ".join(f"{count} {verdict}" for verdict, count in others["verdict"].value_counts().items())
     all_else = (

@@ -88,11 +88,16 @@ class ProgressReport:
         if isinstance(record, CohortRecord):
             self._advance(record)
         elif isinstance(record, StageRecord):
-            for sentence in decided(record.decisions):
+            for sentence in decided(self._of_use(record)):
                 self._console.print(sentence, soft_wrap=True)
         # of a rung that nobody has reached there is nothing to say
         elif not self._console.is_terminal and (record.results or not record.complete):
             self._say(record)
+
+    def _of_use(self, record: StageRecord) -> pd.DataFrame:
+        """The decisions but for where a next stage would narrow to, if there is none that draws."""
+        is_last = all(stage.is_repeat for stage in self._plan.stages[record.stage + 1 :])
+        return record.decisions[(record.decisions["verdict"] != NARROWED) | (not is_last)]
 
     def _advance(self, record: CohortRecord) -> None:
         values = [result.value for result in record.results if not math.isnan(result.value)]
