@@ -11,10 +11,8 @@ import pytest
 
 from hpsearch.report.course import ChoiceCourse, RangeCourse, courses, drawing_stages
 from hpsearch.report.findings import Findings
-from hpsearch.report.progress import decided
-from hpsearch.report.remarks import outlook
-from hpsearch.space.distributions import Choice, Integer, LogUniform, Uniform
-from hpsearch.space.refine import DECISION_COLUMNS, EDGE, INSIDE, NATURAL_BOUND
+from hpsearch.space.distributions import Choice, Integer, LogUniform
+from hpsearch.space.refine import DECISION_COLUMNS, EDGE, INSIDE
 from tests.report.test_figures import candidates, made_up
 
 RATES = LogUniform(1e-4, 1e-2)
@@ -118,46 +116,3 @@ def test_a_choice_that_no_trial_of_a_stage_has() -> None:
 
 def test_a_single_stage_has_no_course() -> None:
     assert courses(made_up()) == ()
-
-
-class TestDecided:
-    """What is said of decisions while a search runs."""
-
-    def test_edges_dropped_choices_and_ranges(self) -> None:
-        assert decided(staged().decisions.query("stage == 0")) == [
-            "learning_rate_init high: edge: widen after 0",
-            "width both: dropped: 8 after 0",
-            "now mostly in: learning_rate_init [0.001, 0.1]",
-        ]
-        assert decided(staged().decisions.iloc[:1]) == []
-
-    def test_long_lists_are_summarised(self) -> None:
-        rows = [decision(0, f"a{place}", "low", EDGE, (0, 1, -1, 1)) for place in range(7)]
-        rows += [decision(0, f"a{place}", "both", "narrowed", (0, 1, 0, 0.5)) for place in range(6)]
-        *edges, more, ranges = decided(pd.DataFrame(rows))
-        assert len(edges) == 4 and more == "… and 3 more decisions"
-        assert ranges == "now mostly in: a0 [0, 0.5], a1 [0, 0.5], a2 [0, 0.5], a3 [0, 0.5] and 2 more"
-
-
-class TestOutlook:
-    """Where to look next when the search is over."""
-
-    def test_beyond_an_edge_that_the_next_stage_would_cross(self) -> None:
-        assert outlook(staged()) == [
-            "learning_rate_init above 0.1: with a larger n_trials, one more stage draws from 0.0001 to 1."
-        ]
-
-    def test_beyond_an_edge_that_was_only_warned_of(self) -> None:
-        edge = decision(1, "learning_rate_init", "low", EDGE, (1e-4, 1e-2, 1e-4, 1e-2))
-        assert outlook(staged(decisions=[edge])) == ["learning_rate_init below 0.0001: give it a wider range."]
-
-    def test_at_a_limit(self) -> None:
-        space = {"dropout": Uniform(0.1, 0.5, limits=(0.1, 0.5))}
-        edge = decision(1, "dropout", "high", EDGE, (0.1, 0.5, 0.1, 0.5))
-        findings = replace(staged(space), decisions=pd.DataFrame([edge]))
-        (sentence,) = outlook(findings)
-        assert sentence.startswith("dropout above 0.5, if that makes sense: its range ends at its limit")
-
-    def test_nothing_beyond_a_natural_bound(self) -> None:
-        edge = decision(1, "learning_rate_init", "low", NATURAL_BOUND, (1e-4, 1e-2, 1e-4, 1e-2))
-        assert outlook(staged(decisions=[edge])) == []
