@@ -30,7 +30,9 @@ from hpsearch.orchestrator.stop import Stop
 from hpsearch.orchestrator.training import FoldResult, Kept, train_cohort
 from hpsearch.record.checkpoints import Checkpoints
 from hpsearch.record.trials import StudyRecord
+from hpsearch.space.cloud import most_credible
 from hpsearch.space.proposal import Proposal
+from hpsearch.space.space import SearchSpace
 
 MAX_MEMBERS = 32
 """At most so many trials vote in an ensemble."""
@@ -282,7 +284,7 @@ def _draw(
     stage, first = plan.stages[number], plan.first_trial(number)
     numbers = range(first, first + stage.n_trials)
     origins: list[int | None] = [None] * stage.n_trials
-    if stage.is_repeat and (candidates := final_candidates(standing.completed.values(), stage.n_trials)):
+    if stage.is_repeat and (candidates := final_candidates(standing, plan, problem.drawing.space, stage.n_trials)):
         repeated = [candidates[place % len(candidates)] for place in range(stage.n_trials)]
         origins, configs = [result.number for result in repeated], [result.config for result in repeated]
     elif len(recorded := record.configs(numbers, problem.drawing.space)) == stage.n_trials:
@@ -296,10 +298,13 @@ def _draw(
     ]
 
 
-def final_candidates(completed: Iterable[TrialResult], n_repeats: int) -> list[TrialResult]:
-    """The best completed trials, best first, that are trained again with other seeds, `N_SEEDS` each."""
-    own = [result for result in completed if result.repeats is None]
-    return sorted(own, key=lambda result: (-result.budget, -result.value, result.number))[: -(-n_repeats // N_SEEDS)]
+def final_candidates(standing: Standing, plan: Plan, space: SearchSpace, n_repeats: int) -> list[TrialResult]:
+    """The completed trials that are trained again with other seeds, `N_SEEDS` each: the most credible ones.
+
+    The best value may be luck: of the completed trials those come first whose neighbours did well, too.
+    """
+    order = [number for number in most_credible(standing.table(plan), space) if number in standing.completed]
+    return [standing.completed[number] for number in order[: -(-n_repeats // N_SEEDS)]]
 
 
 def _train_stage(
