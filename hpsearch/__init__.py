@@ -1,5 +1,5 @@
 """Hyperparameter search and ensembling of multi-layer perceptrons for tables. See `search`,
-`MLPClassifier` and `MLPRegressor`.
+`SearchClassifier`, `SearchRegressor`, `MLPClassifier` and `MLPRegressor`.
 
 The public names are loaded when they are first used (PEP 562), so that importing the package is quick.
 """
@@ -16,9 +16,11 @@ _HOMES = {
     "Integer": "hpsearch.space.distributions",
     "Locked": "hpsearch.record.lock",
     "LogUniform": "hpsearch.space.distributions",
-    "MLPClassifier": "hpsearch.estimators",
-    "MLPRegressor": "hpsearch.estimators",
+    "MLPClassifier": "hpsearch.estimators.mlp",
+    "MLPRegressor": "hpsearch.estimators.mlp",
     "Result": "hpsearch.api",
+    "SearchClassifier": "hpsearch.estimators.search",
+    "SearchRegressor": "hpsearch.estimators.search",
     "Uniform": "hpsearch.space.distributions",
     "load": "hpsearch.ensemble.ensemble",
     "open_storage": "hpsearch.record.journal",
@@ -38,6 +40,8 @@ __all__ = [
     "MLPClassifier",
     "MLPRegressor",
     "Result",
+    "SearchClassifier",
+    "SearchRegressor",
     "Uniform",
     "load",
     "open_storage",

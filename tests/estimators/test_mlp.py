@@ -27,7 +27,7 @@ from sklearn.utils import shuffle
 from sklearn.utils.estimator_checks import check_estimator
 
 from hpsearch import MLPClassifier, MLPRegressor
-from hpsearch.estimators import mean_curve, merge_rows
+from hpsearch.estimators.mlp import mean_curve, merge_rows
 from hpsearch.mlp.losses import LOSSES
 from hpsearch.mlp.recipe import Recipe
 
