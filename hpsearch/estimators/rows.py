@@ -2,7 +2,6 @@
 the rows alone."""
 
 import warnings
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hpsearch.data.as_given import rows_of
+from hpsearch.data.folds import Pair, pairs_of
 from hpsearch.data.splits import FEWEST_ROWS, RowNumbers
 from hpsearch.data.table import as_frame
-
-Pair = tuple[RowNumbers, RowNumbers]
 
 TRAINED, HELD = 1, 2
 
@@ -41,10 +39,11 @@ def distinct(examples: Examples) -> Examples:
     Equal rows have equal cells, targets and groups, and are trained on and held out by the same folds: a splitter is
     asked for these, and `cv` comes back as pairs of row numbers; a number of folds stays what it is.
     """
-    pairs = folds_of(examples)
+    frame = as_frame(examples.X)
+    pairs = _pairs(examples, frame)
     kept = np.flatnonzero(examples.weights)
     keys = [examples.y] if examples.groups is None else [examples.y, examples.groups]
-    table = [as_frame(examples.X).iloc[kept], pd.DataFrame({str(place): key[kept] for place, key in enumerate(keys)})]
+    table = [frame.iloc[kept], pd.DataFrame({str(place): key[kept] for place, key in enumerate(keys)})]
     roles = np.zeros((len(examples.y), len(pairs or ())), dtype=np.int64)
     for fold, (train, held) in enumerate(pairs or ()):
         roles[train, fold], roles[held, fold] = TRAINED, HELD
@@ -75,11 +74,14 @@ def enough(examples: Examples) -> Examples:
     return Examples(rows_of(examples.X, rows), examples.y[rows], examples.weights[rows] / times, groups, None)
 
 
-def folds_of(examples: Examples) -> Sequence[Pair] | None:
-    """The pairs of row numbers that a splitter or an iterable gives; None without folds, or for a number of them."""
-    if hasattr(examples.cv, "split"):
-        return list(examples.cv.split(examples.X, examples.y, examples.groups))
-    return list(examples.cv) if isinstance(examples.cv, Iterable) else None
+def _pairs(examples: Examples, frame: pd.DataFrame) -> list[Pair] | None:
+    """The folds of a splitter or an iterable; None without folds, or for a number of them."""
+    if examples.cv is None or (isinstance(examples.cv, int | np.integer) and not isinstance(examples.cv, bool)):
+        return None
+    pairs, said = pairs_of(examples.cv, frame, examples.y, examples.groups)
+    for sentence in said:
+        warnings.warn(sentence, UserWarning, stacklevel=4)
+    return pairs
 
 
 def _sortable(column: "pd.Series[Any]") -> "pd.Series[Any]":

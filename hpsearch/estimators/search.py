@@ -82,7 +82,8 @@ COMMON = """
         best_index_: its row in `cv_results_`. best_score_: its mean score there. It was chosen for it.
         cv_results_: one row per trial; the columns are those of `GridSearchCV`, see `estimators.results`.
         n_splits_: folds; 1 without `cv`, where the validation rows are the only split.
-        scorer_: (estimator, X, y) → the score that ranks, or with several a dict of all. multimetric_: are there several?
+        scorer_: (estimator, X, y) → the score that ranks, or with several a dict of all.
+        multimetric_: are there several?
         n_features_in_, feature_names_in_: as in scikit-learn.
 """
 
@@ -92,6 +93,7 @@ class _Search(Arguments, BaseEstimator):
 
     result_: Result
     ensemble_: Ensemble
+    scorer_: Any
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Any:
         """Search, see `hpsearch.search`. What a user should know of it comes as UserWarnings.
@@ -112,10 +114,14 @@ class _Search(Arguments, BaseEstimator):
         weights = _check_sample_weight(sample_weight, table, dtype=np.float64, ensure_non_negative=True)
         examples = Examples(table, y, weights, None if groups is None else np.asarray(groups), self.cv)
         examples = enough(distinct(examples) if self.estimator is None else examples)
-        arguments = {name: getattr(self, name) for name in ARGUMENTS}
-        arguments |= {"cv": examples.cv, "random_state": self._seed(), "task": self._task(examples.y)}
-        weighted = {"sample_weight": examples.sample_weight, "groups": examples.groups}
-        self.result_ = search(examples.X, examples.y, **arguments, **weighted)
+        arguments = {name: getattr(self, name) for name in ARGUMENTS} | {
+            "random_state": self._seed(),
+            "task": self._task(examples.y),
+            "cv": examples.cv,
+            "groups": examples.groups,
+            "sample_weight": examples.sample_weight,
+        }
+        self.result_ = search(examples.X, examples.y, **arguments)
         self.ensemble_ = self.result_.ensemble
         self._describe()
         return self
@@ -125,10 +131,7 @@ class _Search(Arguments, BaseEstimator):
         check_is_fitted(self)
         return self.ensemble_.predict(self._table(X, reset=False))
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """The first score of `scoring`; without one accuracy or R², as scikit-learn's estimators have it."""
-        if self.scoring is None:
-            return float(super().score(X, y, sample_weight))
+    def _first_score(self, X: Any, y: Any, sample_weight: Any) -> float:
         check_is_fitted(self)
         scorer = next(iter(self.scorer_.values())) if self.multimetric_ else self.scorer_
         return float(scorer(self, X, y, sample_weight))
@@ -177,15 +180,20 @@ class SearchClassifier(ClassifierMixin, _Search):
         classes_: (n_classes,) the labels, sorted.
     """
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> "SearchClassifier":
-        super().fit(X, y, sample_weight, groups)
-        self.classes_ = self.ensemble_.classes_
-        return self
+    @property
+    def classes_(self) -> NDArray[Any]:
+        return self.ensemble_.classes_
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """(n_rows, n_classes) float64, rows sum to 1, in the order of `classes_`."""
         check_is_fitted(self)
-        return self.ensemble_.predict_proba(self._table(X, reset=False))
+        return np.asarray(self.ensemble_.predict_proba(self._table(X, reset=False)))
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """The first score of `scoring`; without one accuracy, as scikit-learn's classifiers have it."""
+        if self.scoring is None:
+            return float(super().score(X, y, sample_weight))
+        return self._first_score(X, y, sample_weight)
 
     def _checked_target(self, y: Any) -> NDArray[Any]:
         y = _column(y)
@@ -201,8 +209,14 @@ class SearchRegressor(RegressorMixin, _Search):
     {COMMON}
     """
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """The first score of `scoring`; without one R², as scikit-learn's regressors have it."""
+        if self.scoring is None:
+            return float(super().score(X, y, sample_weight))
+        return self._first_score(X, y, sample_weight)
+
     def _checked_target(self, y: Any) -> NDArray[Any]:
-        return _column(y).astype(np.float64)
+        return np.asarray(_column(y), dtype=np.float64)
 
     def _task(self, y: NDArray[Any]) -> str:
         return "regression"

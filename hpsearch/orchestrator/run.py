@@ -426,9 +426,7 @@ def train_cohort(
     return trained
 
 
-def _evaluate(
-    learner: Learner[F], part: Dataset, scorers: Sequence[Scorer], task: Task, fit: F
-) -> FoldResult:
+def _evaluate(learner: Learner[F], part: Dataset, scorers: Sequence[Scorer], task: Task, fit: F) -> FoldResult:
     outcome = fit.outcomes[0] if fit.outcomes[0] is None or fit.outcomes[0].failed else None
     nothing = dict.fromkeys(learner.weights, (float("nan"),) * len(scorers))
     predictions, scores = {}, dict(nothing)
