@@ -28,6 +28,12 @@ class Examples:
     cv: Any
 
     @property
+    def has_named_folds(self) -> bool:
+        """Does `cv` name rows, and not only a number of folds?"""
+        is_number = isinstance(self.cv, int | np.integer) and not isinstance(self.cv, bool)
+        return not (self.cv is None or is_number)
+
+    @property
     def sample_weight(self) -> NDArray[np.float64] | None:
         """The weights, None where all are 1."""
         return None if (self.weights == 1).all() else self.weights
@@ -58,9 +64,12 @@ def distinct(examples: Examples) -> Examples:
 
 
 def enough(examples: Examples) -> Examples:
-    """The examples; a table without folds that has too few rows for some to be held out is repeated, with a warning."""
+    """The examples; a table with too few rows for some to be held out is repeated, with a warning.
+
+    It is left alone, for `search` to refuse, where folds or groups say which rows are held out.
+    """
     n_rows = len(examples.y)
-    if examples.cv is not None or n_rows >= FEWEST_ROWS:
+    if examples.has_named_folds or examples.groups is not None or n_rows >= FEWEST_ROWS:
         return examples
     times = -(-FEWEST_ROWS // n_rows)
     warnings.warn(
@@ -70,13 +79,12 @@ def enough(examples: Examples) -> Examples:
         stacklevel=4,
     )
     rows = np.tile(np.arange(n_rows), times)
-    groups = None if examples.groups is None else examples.groups[rows]
-    return Examples(rows_of(examples.X, rows), examples.y[rows], examples.weights[rows] / times, groups, None)
+    return Examples(rows_of(examples.X, rows), examples.y[rows], examples.weights[rows] / times, None, examples.cv)
 
 
 def _pairs(examples: Examples, frame: pd.DataFrame) -> list[Pair] | None:
     """The folds of a splitter or an iterable; None without folds, or for a number of them."""
-    if examples.cv is None or (isinstance(examples.cv, int | np.integer) and not isinstance(examples.cv, bool)):
+    if not examples.has_named_folds:
         return None
     pairs, said = pairs_of(examples.cv, frame, examples.y, examples.groups)
     for sentence in said:

@@ -196,9 +196,9 @@ class SearchClassifier(ClassifierMixin, _Search):
         return self._first_score(X, y, sample_weight)
 
     def _checked_target(self, y: Any) -> NDArray[Any]:
-        y = _column(y)
-        check_classification_targets(y)
-        return y
+        labels = _column(y)
+        check_classification_targets(labels)
+        return labels
 
     def _task(self, y: NDArray[Any]) -> str:
         return "binary" if len(np.unique(y)) == 2 else "multiclass"

@@ -83,4 +83,6 @@ def test_few_rows_are_repeated_with_a_warning_and_folds_are_left_alone():
     with pytest.warns(UserWarning, match="5 different rows are too few"):
         repeated = enough(few)
     assert len(repeated.y) == 15 and repeated.weights.sum() == pytest.approx(5)
-    assert enough(examples(few.X, few.y, cv=2)).X is few.X
+    named = [(np.arange(3), np.arange(3, 5))]
+    for left in (examples(few.X, few.y, cv=named), examples(few.X, few.y, cv=2, groups=np.arange(5))):
+        assert enough(left) is left
