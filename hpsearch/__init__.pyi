@@ -17,3 +17,6 @@ from hpsearch.space.distributions import Uniform as Uniform
 from hpsearch.study import AllTrialsFailed as AllTrialsFailed
 
 __version__: str
+from hpsearch.orchestrator.halving import Rung as Rung
+from hpsearch.orchestrator.plan import Plan as Plan
+from hpsearch.orchestrator.plan import Stage as Stage

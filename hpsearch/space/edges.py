@@ -7,6 +7,7 @@ drawn ones: do more of the best lie in the outer tenth of the range, in unit coo
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from hpsearch.space.distributions import Choice, Integer, LogUniform, Numeric
 from hpsearch.space.space import SearchSpace
 
 # The best trials: this share of those with a value, but no fewer than that.
-BEST_SHARE = 0.1
+BEST_SHARE = 0.2
 FEWEST_BEST = 5
 
 # The outer part of a range, in unit coordinates.
@@ -32,6 +33,9 @@ SIGNIFICANCE = 0.05
 
 # Where a parabola over the range explains less of the scores' variance, the hyperparameter does not matter.
 FLAT_SHARE = 0.02
+
+# However often a side is widened: so many decades, or halves of the range, at once.
+MOST_STEPS = 16.0
 
 INSIDE = "inside"
 EDGE = "edge: widen"
@@ -101,9 +105,10 @@ class Side:
         """`distribution` with its end on this side moved outward, as far as the limit.
 
         times: how many stages in a row it is now widened: by 2**(times - 1) decades where the range is logarithmic,
-            else by so many halves of the range, at least by 1 where it is of whole numbers.
+            else by so many halves of the range, at most by MOST_STEPS of them and at least by 1 where it is of whole
+            numbers.
         """
-        steps = 2.0 ** (times - 1)
+        steps = min(2.0 ** (times - 1), MOST_STEPS)
         if isinstance(distribution, LogUniform) or (isinstance(distribution, Integer) and distribution.log):
             end = self.end * 10**steps if self.upper else self.end / 10**steps
         else:
@@ -146,7 +151,7 @@ class Evidence:
         """Whether there are trials enough for a verdict."""
         return self.n_valued >= FEWEST_TRIALS
 
-    @property
+    @cached_property
     def p_value(self) -> float:
         """P(X >= best_outer), X hypergeometric: of n_drawn trials, drawn_outer of them outer, n_best taken blindly.
 
@@ -154,7 +159,7 @@ class Evidence:
         """
         return _tail(self.best_outer, self.n_drawn, self.drawn_outer, self.n_best)
 
-    @property
+    @cached_property
     def p_failures(self) -> float:
         """The same for the failed trials: do more of them lie in the outer part than chance would put there?"""
         return _tail(self.failed_outer, self.n_drawn, self.drawn_outer, self.n_drawn - self.n_valued)
@@ -172,12 +177,12 @@ class Finding:
     evidence: Evidence
     n_judged: int
 
-    @property
+    @cached_property
     def p_value(self) -> float:
         """The evidence's, corrected for the number of sides (Bonferroni); NaN where there are too few trials."""
         return min(1.0, self.n_judged * self.evidence.p_value) if self.evidence.enough else math.nan
 
-    @property
+    @cached_property
     def verdict(self) -> str:
         if not self.evidence.enough:
             return UNDECIDED
@@ -187,10 +192,9 @@ class Finding:
             return NATURAL_BOUND if self.side.end == self.side.natural_bound else EDGE
         return FLAT if self.evidence.explained < FLAT_SHARE else INSIDE
 
-    def decision(self, stage: int, widened: Numeric | None = None) -> dict[str, object]:
-        """The row of `decisions`; `widened` is the range from now on, where it is another."""
+    def decision(self, stage: int, new: Numeric) -> dict[str, object]:
+        """The row of `decisions`; `new` is the range from now on."""
         distribution, found = self.side.distribution, self.evidence
-        new = distribution if widened is None else widened
         return {
             "stage": stage,
             "name": self.side.name,
@@ -204,10 +208,10 @@ class Finding:
             "share_of_drawn": found.drawn_outer / found.n_drawn if found.n_drawn else math.nan,
             "p_value": self.p_value,
             "best_position": found.best_position,
-            "sentence": f"{self.side.name}: {self._sentence(widened)}",
+            "sentence": f"{self.side.name}: {self._sentence(new)}",
         }
 
-    def _sentence(self, widened: Numeric | None) -> str:
+    def _sentence(self, new: Numeric) -> str:
         """What was found and what was done or is to be done about it, for a person."""
         side, found = self.side, self.evidence
         part = "top" if side.upper else "bottom"
@@ -221,12 +225,12 @@ class Finding:
             p_value = min(1.0, self.n_judged * found.p_failures)
             return f"{failed} {side.range_text}, {drawn} (p = {p_value:.1g}); beyond it training diverges."
         best = f"{found.best_outer} of the best {found.n_best} trials lie {part} {side.range_text}"
-        return f"{best}, {drawn} (p = {self.p_value:.1g}); {self._advice(widened)}"
+        return f"{best}, {drawn} (p = {self.p_value:.1g}); {self._advice(new)}"
 
-    def _advice(self, widened: Numeric | None) -> str:
+    def _advice(self, new: Numeric) -> str:
         side = self.side
-        if widened is not None:
-            return f"widened to {range_text(widened)}."
+        if replace(side, distribution=new).end != side.end:
+            return f"widened to {range_text(new)}."
         return {
             INSIDE: "they do not crowd there.",
             FLAT: "the score hardly depends on it.",
@@ -257,12 +261,16 @@ def boundary_check(trials: pd.DataFrame, space: SearchSpace, stage: int) -> pd.D
     The outer part is the outer tenth in unit coordinates, or for an Integer of few values the value at the end. A
     hyperparameter is judged among the trials that have it.
     """
-    return decision_table([finding.decision(stage) for finding in judge(Cloud.of(trials, space), space)])
+    return decision_table(
+        [finding.decision(stage, finding.side.distribution) for finding in judge(Cloud.of(trials, space), space)]
+    )
 
 
 def decision_table(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
     """Rows of decisions as a table with DECISION_COLUMNS."""
-    return pd.DataFrame(rows, columns=list(DECISION_COLUMNS)).astype(DECISION_COLUMNS)
+    columns: dict[str, list[Any]] = {name: [row.get(name, math.nan) for row in rows] for name in DECISION_COLUMNS}
+    # Column by column: `astype` on a whole table takes five times as long.
+    return pd.DataFrame({name: pd.Series(columns[name], dtype=dtype) for name, dtype in DECISION_COLUMNS.items()})
 
 
 def judge(cloud: Cloud, space: SearchSpace) -> list[Finding]:
@@ -301,7 +309,7 @@ def _explained(positions: Floats, scores: Floats) -> float:
     if len(scores) < FEWEST_TRIALS:
         return 1.0
     parabola = np.vander(positions - 0.5, 3)
-    residuals = scores - parabola @ np.linalg.lstsq(parabola, scores)[0]
+    residuals = scores - parabola @ np.linalg.lstsq(parabola.T @ parabola, parabola.T @ scores)[0]
     return float(1 - (residuals.var() / (len(scores) - 3)) / (scores.var() / (len(scores) - 1)))
 
 

@@ -4,7 +4,6 @@ import math
 import pickle
 import subprocess
 import sys
-import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -353,16 +352,6 @@ class TestRanges:
         assert before.empty and list(before.columns) == list(after.columns)
         assert set(after["stage"]) == {0, 1}
         assert {"rate", "width", "share"} <= set(after["name"])
-
-
-def test_the_time_of_a_trial_does_not_grow() -> None:
-    study = make_study(direction="minimize")
-    seconds = []
-    for _ in range(10):
-        start = time.process_time()
-        study.optimize(loss, n_trials=1000)
-        seconds.append(time.process_time() - start)
-    assert seconds[-1] <= 1.5 * seconds[0]
 
 
 @pytest.mark.parametrize("arguments", [{"seed": -1}, {"seed": 2**64}, {"n_trials": 0}, {"stage_size": 0}])
