@@ -6,6 +6,9 @@ from hpsearch.estimators.mlp import MLPClassifier as MLPClassifier
 from hpsearch.estimators.mlp import MLPRegressor as MLPRegressor
 from hpsearch.estimators.search import SearchClassifier as SearchClassifier
 from hpsearch.estimators.search import SearchRegressor as SearchRegressor
+from hpsearch.orchestrator.halving import Rung as Rung
+from hpsearch.orchestrator.plan import Plan as Plan
+from hpsearch.orchestrator.plan import Stage as Stage
 from hpsearch.orchestrator.sampler import CoarseToFineSampler as CoarseToFineSampler
 from hpsearch.orchestrator.sampler import EdgeWarning as EdgeWarning
 from hpsearch.record.journal import open_storage as open_storage
@@ -17,6 +20,3 @@ from hpsearch.space.distributions import Uniform as Uniform
 from hpsearch.study import AllTrialsFailed as AllTrialsFailed
 
 __version__: str
-from hpsearch.orchestrator.halving import Rung as Rung
-from hpsearch.orchestrator.plan import Plan as Plan
-from hpsearch.orchestrator.plan import Stage as Stage
