@@ -96,7 +96,7 @@ class Ensemble:
         return outputs
 
     def _encode(self, X: object) -> list[Any]:
-        """(n_rows, n_inputs) by each encoding; float64 for networks: their answers then do not depend on a row's place."""
+        """(n_rows, n_inputs) by each encoding; of networks in float64, for then a row's place does not matter."""
         if isinstance(self.encoding, AsGiven):
             return [self.encoding.encode(X)]
         return [encoding.encode(X).astype(np.float64) for encoding in (self.encoding, *self.folds)]
