@@ -1,0 +1,204 @@
+"""Halving alone, without narrowing: what is lost by not training every trial to its end, against the epochs spent.
+
+    python scripts/bench_halving.py CURVES [--repetitions 200] [--metric cross_entropy] [--json FILE]
+
+CURVES is a folder with `data.npz`: learning curves of the same 500 configs on 34 tasks over 52 epochs (LCBench, as YAHPO
+Gym's surrogate predicts them: without noise). A repetition draws configs without replacement, the same sequence for every
+method. Each method gets as many trials as the budget pays for; training is resumed, never repeated, also for the rivals:
+
+- `plan`: the stages of `Plan.of`, but for the last, which repeats the best trials with other seeds (there is no noise);
+- `one stage`: `Plan.random`, one stage with the same rungs;
+- `random search`: every trial to its end;
+- `successive halving`: one bracket from the shortest rung, a third of it goes on (Jamieson and Talwalkar 2016);
+- `Hyperband`: brackets as Li et al. 2018 have them, one after the other until the budget is spent.
+
+A method ends with its incumbent: the config with the best validation score after the most epochs that any config was
+trained. Its regret is by the score after the last epoch, on validation or test rows, normalised per task: 0 for the best of
+the 500 configs, 1 for the median one.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from hpsearch.orchestrator.halving import ETA, Rung, best
+from hpsearch.orchestrator.plan import REPEAT, Plan, Stage
+
+BUDGETS = (4, 6, 8, 12, 16, 20, 28, 36, 44, 56)
+"""In trainings of one config to its end; more would pay for halving more than there are configs."""
+SHORTEST = 2
+"""Epochs of the rivals' first rung: 52 / 27."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task: `valid` (n_configs, n_epochs), greater is better; `regrets` by part of the rows, (n_configs,)."""
+
+    name: str
+    valid: np.ndarray
+    regrets: dict[str, np.ndarray]
+
+
+def read_tasks(folder: Path, metric: str) -> list[Task]:
+    arrays = np.load(folder / "data.npz")
+    sign = -1.0 if metric == "cross_entropy" else 1.0
+    valid, test = (sign * arrays[f"{part}_{metric}"].astype(np.float64) for part in ("val", "test"))
+    return [
+        Task(str(name), valid[place], {"valid": regrets(valid[place, :, -1]), "test": regrets(test[place, :, -1])})
+        for place, name in enumerate(arrays["tasks"])
+    ]
+
+
+def regrets(scores: np.ndarray) -> np.ndarray:
+    return (scores.max() - scores) / (scores.max() - np.median(scores))
+
+
+def incumbent_of_plan(plan: Plan, valid: np.ndarray, order: np.ndarray) -> int:
+    """The best of the configs that complete the plan; trials have the places in `order` as their numbers.
+
+    As the one loop has it: survivors join where they stand, or are trained up to the rung.
+    """
+    waiting: dict[int, int] = {}
+    completed: dict[int, float] = {}
+    steps = plan.steps()
+    for number, stage in enumerate(plan.stages):
+        first, reached = plan.first_trial(number), 0
+        alive = list(range(first, first + stage.n_trials))
+        for rung in stage.rungs:
+            joining = [trial for trial, epochs in waiting.items() if reached < epochs <= rung.epochs]
+            alive += joining
+            for trial in joining:
+                del waiting[trial]
+            values = {trial: valid[order[trial], rung.epochs - 1] for trial in alive}
+            assert len(values) == next(steps).n_contenders
+            alive, reached = best(values, rung.keep), rung.epochs
+        if plan.is_last_for(number, reached):
+            completed.update({trial: values[trial] for trial in alive})
+        else:
+            waiting.update(dict.fromkeys(alive, reached))
+    return int(order[best(completed, 1)[0]])
+
+
+def without_repeats(plan: Plan) -> Plan:
+    return Plan(tuple(stage for stage in plan.stages if stage.name != REPEAT))
+
+
+def of_halving(n_trials: int, max_epochs: int) -> Plan:
+    """One bracket from the shortest rung."""
+    return Plan((Stage("halving", n_trials, bracket(n_trials, rung_epochs(max_epochs))),))
+
+
+def of_random_search(n_trials: int, max_epochs: int) -> Plan:
+    return Plan((Stage("random", n_trials, (Rung(max_epochs, n_trials),)),))
+
+
+PLANS = {
+    "plan": lambda n_trials, max_epochs: without_repeats(Plan.of(n_trials, max_epochs)),
+    "one stage": Plan.random,
+    "random search": of_random_search,
+    "successive halving": of_halving,
+}
+HYPERBAND = "Hyperband"
+
+
+def rung_epochs(max_epochs: int) -> list[int]:
+    """2, 6, 18, 52 for 52."""
+    epochs = [max_epochs]
+    while epochs[0] > SHORTEST:
+        epochs.insert(0, -(-max_epochs // ETA ** len(epochs)))
+    return epochs
+
+
+def bracket(n_trials: int, epochs: list[int]) -> tuple[Rung, ...]:
+    keeps = [max(1, n_trials // ETA**level) for level in range(1, len(epochs) + 1)]
+    keeps[-1] = keeps[-2] if len(keeps) > 1 else n_trials
+    return tuple(Rung(*level) for level in zip(epochs, keeps, strict=True))
+
+
+@cache
+def affordable(method: str, epochs: int, n_configs: int, max_epochs: int) -> Plan:
+    """The method's plan of the most trials that cost no more than so many epochs."""
+    plans = (PLANS[method](n_trials, max_epochs) for n_trials in range(n_configs, 0, -1))
+    return next(plan for plan in plans if plan.n_epochs <= epochs)
+
+
+def hyperband(valid: np.ndarray, order: np.ndarray) -> Iterator[tuple[int, int, float, int]]:
+    """Trainings of Hyperband, for ever or until the configs run out: epochs spent, epochs reached, value, config."""
+    levels = rung_epochs(valid.shape[1])
+    configs, n_levels = iter(order.tolist()), len(levels)
+    while True:
+        for skipped in range(n_levels):
+            longest = n_levels - 1 - skipped
+            n_trials = -(-n_levels * ETA**longest // (longest + 1))
+            alive, reached = [config for _, config in zip(range(n_trials), configs, strict=False)], 0
+            if len(alive) < n_trials:
+                return
+            for rung in bracket(n_trials, levels[skipped:]):
+                values = {config: valid[config, rung.epochs - 1] for config in alive}
+                for config, value in values.items():
+                    yield rung.epochs - reached, rung.epochs, value, config
+                alive, reached = best(values, rung.keep), rung.epochs
+
+
+def incumbents_of_hyperband(valid: np.ndarray, order: np.ndarray, budgets: list[int]) -> list[int]:
+    """The incumbents at the budgets, which rise."""
+    found, spent, incumbent = [], 0, (0, -np.inf, -1)
+    for cost, reached, value, config in hyperband(valid, order):
+        spent += cost
+        while len(found) < len(budgets) and spent > budgets[len(found)]:
+            found.append(incumbent[-1])
+        incumbent = max(incumbent, (reached, value, config))
+    return found + [incumbent[-1]] * (len(budgets) - len(found))
+
+
+def run(task: Task, repetition: int, budgets: list[int]) -> Iterator[dict[str, object]]:
+    """One row per method and budget."""
+    n_configs, max_epochs = task.valid.shape
+    order = np.random.default_rng([repetition, n_configs]).permutation(n_configs)
+    found = {
+        method: [
+            incumbent_of_plan(affordable(method, epochs, n_configs, max_epochs), task.valid, order) for epochs in budgets
+        ]
+        for method in PLANS
+    }
+    found[HYPERBAND] = incumbents_of_hyperband(task.valid, order, budgets)
+    for method, incumbents in found.items():
+        for epochs, config in zip(budgets, incumbents, strict=True):
+            own = {part: regrets[config] for part, regrets in task.regrets.items()}
+            yield {"task": task.name, "repetition": repetition, "method": method, "epochs": epochs} | own
+
+
+def summary(table: pd.DataFrame, part: str) -> pd.DataFrame:
+    """Mean regrets by budget and method, and ours divided by the best rival's."""
+    means = table.groupby(["epochs", "method"])[part].mean().unstack()[[*PLANS, HYPERBAND]]
+    rivals = means.drop(columns=["plan", "one stage"])
+    return means.assign(ratio=means["plan"] / rivals.min(axis=1), best_rival=rivals.idxmin(axis=1))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("curves", type=Path)
+    parser.add_argument("--repetitions", type=int, default=200)
+    parser.add_argument("--metric", choices=["cross_entropy", "balanced_accuracy"], default="cross_entropy")
+    parser.add_argument("--json", type=Path, help="write the means to this file")
+    arguments = parser.parse_args()
+    tasks = read_tasks(arguments.curves, arguments.metric)
+    budgets = [trainings * tasks[0].valid.shape[1] for trainings in BUDGETS]
+    rows = (row for task in tasks for repetition in range(arguments.repetitions) for row in run(task, repetition, budgets))
+    table = pd.DataFrame(rows)
+    summaries = {part: summary(table, part) for part in ("valid", "test")}
+    for part, means in summaries.items():
+        print(f"\n{arguments.metric}, {part}: mean regret over {len(tasks)} tasks x {arguments.repetitions} repetitions")
+        print(means.round(4).to_string())
+    if arguments.json:
+        arguments.json.write_text(json.dumps({part: means.to_dict("index") for part, means in summaries.items()}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
