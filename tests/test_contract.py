@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import warnings
+from itertools import groupby
 from pathlib import Path
 
 import joblib
@@ -14,7 +15,7 @@ import pandas as pd
 import pytest
 
 from hpsearch import Choice, LogUniform, search
-from hpsearch.orchestrator import cohorts
+from hpsearch.orchestrator import run as loop
 
 TIMES = ["datetime_start", "datetime_complete", "duration"]
 
@@ -23,6 +24,7 @@ SPACE = {
     "learning_rate_init": LogUniform(1e-3, 1e3),  # the upper end diverges
     "batch_size": 32,
 }
+FIRST = [{"hidden_layer_sizes": (16,), "learning_rate_init": 0.02}]
 
 
 def table():
@@ -36,26 +38,23 @@ def table():
 
 
 def run(storage=None, **arguments):
-    settings = {"n_trials": 18, "max_epochs": 9, "space": SPACE, "n_jobs": 2, "verbose": 0} | arguments
+    settings = {"n_trials": 30, "max_epochs": 9, "space": SPACE, "first": FIRST, "n_jobs": 2, "verbose": 0} | arguments
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*trials failed|the study .* cannot be continued later", UserWarning)
         return search(*table(), storage=storage, **settings)
 
 
-def contents(result, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, bytes]]:
-    """What must be equal: the trial table without times, the history, and the bytes of the model's files."""
+def contents(result, folder: Path) -> tuple[list[pd.DataFrame], dict[str, bytes]]:
+    """What must be equal: the tables, that of trials without times, and the bytes of the model's files."""
     result.save(folder)
-    return (
-        result.trials.drop(columns=TIMES),
-        result.history,
-        {file.name: file.read_bytes() for file in folder.iterdir()},
-    )
+    tables = [result.trials.drop(columns=TIMES), result.history, result.decisions, result.candidates, result.members]
+    return tables, {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
 def assert_same(left, right) -> None:
-    pd.testing.assert_frame_equal(left[0], right[0])
-    pd.testing.assert_frame_equal(left[1], right[1])
-    assert left[2] == right[2]
+    for one, other in zip(left[0], right[0], strict=True):
+        pd.testing.assert_frame_equal(one, other)
+    assert left[1] == right[1]
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +62,10 @@ def expected(tmp_path_factory):
     result = run(n_jobs=1)
     shapes = result.trials["params_hidden_layer_sizes"]
     assert shapes.nunique() == 3, "three shapes"
-    assert 0 < (result.trials["outcome"] == "diverged").sum() < 18, "some models diverge"
+    assert 0 < (result.trials["outcome"] == "diverged").sum() < 26, "some models diverge"
+    assert result.trials["stage"].nunique() == 4 and result.decisions["stage"].nunique() == 3
+    assert result.decisions.duplicated(["stage", "name", "side"]).sum() == 0
+    assert not result.decisions["verdict"].str.startswith(("inside", "undecided")).all(), "something was decided"
     survivors = shapes[result.trials["rung"] > 0]
     assert survivors.value_counts().max() > 1, "survivors of a shape are regrouped"
     return contents(result, tmp_path_factory.mktemp("expected") / "model")
@@ -74,10 +76,17 @@ def test_the_number_of_workers_changes_no_bit(n_jobs, expected, tmp_path):
     assert_same(contents(run(n_jobs=n_jobs), tmp_path / "model"), expected)
 
 
-@pytest.mark.parametrize("pieces", [1, 100])
-def test_the_size_of_cohorts_changes_no_bit(pieces, expected, tmp_path, monkeypatch):
-    monkeypatch.setattr(cohorts, "PIECES_PER_WORKER", pieces)
+@pytest.mark.parametrize("size", [1, 16])
+def test_the_size_of_cohorts_changes_no_bit(size, expected, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "cohorts", lambda tasks, n_workers: cut(tasks, size))
     assert_same(contents(run(), tmp_path / "model"), expected)
+
+
+def cut(tasks, size):
+    """Cohorts of so many trials, whatever they cost."""
+    by_key = groupby(sorted(tasks, key=lambda task: (repr(task.key), task.number)), key=lambda task: task.key)
+    groups = [list(group) for _, group in by_key]
+    return [tuple(group[n : n + size]) for group in groups for n in range(0, len(group), size)]
 
 
 @pytest.mark.parametrize("how", ["backend", "parallel_config"])
@@ -99,6 +108,15 @@ def test_the_storage_changes_no_bit(storage, expected, tmp_path):
 def test_a_finished_study_is_read_again_bit_by_bit(expected, tmp_path):
     for turn in ("first", "second"):
         assert_same(contents(run(tmp_path / "study.db"), tmp_path / turn), expected)
+
+
+def test_folds_and_all_change_no_bit(tmp_path):
+    """Folds, several scores and other seeds, by one worker, by two that are killed, and in processes."""
+    asked = {"cv": 3, "scoring": ["neg_log_loss", "accuracy"], "n_trials": 24, "refine": "auto"}
+    alone = contents(run(n_jobs=1, **asked), tmp_path / "alone")
+    run_and_kill(tmp_path / "study.db", 50, n_jobs=2, **asked)
+    assert_same(contents(run(tmp_path / "study.db", n_jobs=2, **asked), tmp_path / "killed"), alone)
+    assert_same(contents(run(backend="loky", **asked), tmp_path / "processes"), alone)
 
 
 def test_a_topped_up_study_is_the_same_in_one_session_or_two(tmp_path):
@@ -155,16 +173,20 @@ def run_and_kill(storage: Path, n_checkpoints: int, **arguments: object) -> None
     assert process.returncode == -signal.SIGKILL
 
 
-@pytest.mark.parametrize(("n_checkpoints", "n_jobs"), [(1, 2), (7, 1), (18, 2), (20, 2), (24, 1), (26, 2)])
-def test_a_killed_study_goes_on_bit_by_bit(n_checkpoints, n_jobs, expected, tmp_path):
-    """kill -9 when so many of 26 checkpoints are written: in the first rung, at its end, in the last, at the end."""
-    run_and_kill(tmp_path / "study.db", n_checkpoints, n_jobs=n_jobs)
+N_CHECKPOINTS = 37
+MOMENTS = sorted(np.random.default_rng(4).choice(np.arange(1, N_CHECKPOINTS), 5, replace=False).tolist())
+
+
+@pytest.mark.parametrize("n_checkpoints", [*MOMENTS, N_CHECKPOINTS])
+def test_a_killed_study_goes_on_bit_by_bit(n_checkpoints, expected, tmp_path):
+    """kill -9 when so many checkpoints are written: at five random moments, and at the very end."""
+    run_and_kill(tmp_path / "study.db", n_checkpoints, n_jobs=1 + n_checkpoints % 4)
     assert_same(contents(run(tmp_path / "study.db"), tmp_path / "model"), expected)
 
 
 def test_a_study_killed_again_and_again_goes_on_bit_by_bit(expected, tmp_path):
-    for _ in range(3):
-        run_and_kill(tmp_path / "study.db", 6)
+    for _ in range(4):
+        run_and_kill(tmp_path / "study.db", 9)
     assert_same(contents(run(tmp_path / "study.db"), tmp_path / "model"), expected)
 
 

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.scoring import Scorer
 from hpsearch.data.splits import rotations, strata
-from hpsearch.ensemble.members import MAX_MEMBERS, Library, Member
-from hpsearch.orchestrator.run import score_rows
+from hpsearch.ensemble.members import Library, Member
+from hpsearch.orchestrator.run import MAX_MEMBERS, score_rows
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hpsearch.orchestrator.run import RungRecord, TrialResult
-
-MAX_MEMBERS = 32
+from hpsearch.orchestrator.run import MAX_MEMBERS, RungRecord, TrialResult
 
 
 @dataclass(frozen=True)

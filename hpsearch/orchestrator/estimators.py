@@ -4,6 +4,7 @@ One model is one estimator, trained alone: models share a fit only so that they 
 in one of them is its Outcome. With limits of time or memory each is trained in a child process of its own, see `apart`.
 """
 
+import copy
 import json
 import math
 import time
@@ -23,8 +24,8 @@ from hpsearch.data.target import Target
 from hpsearch.mlp.outcome import Outcome, killed
 from hpsearch.orchestrator.apart import Ended, Limits, Nursery, nursery_of_thread
 from hpsearch.orchestrator.resources import Lesson, growing, resource_of, weights_keyword
-from hpsearch.orchestrator.teaching import Classroom, Model, failed, outputs, taught
-from hpsearch.record.estimators import check_saving, from_bytes, to_bytes
+from hpsearch.orchestrator.teaching import Classroom, Model, failed, outputs, quiet_estimators, taught, taught_apart
+from hpsearch.record.estimators import from_bytes, to_bytes
 from hpsearch.space.space import SearchSpace
 
 Tensors = dict[str, NDArray[Any]]
@@ -59,7 +60,7 @@ class EstimatorPredictor:
 
     def save(self) -> tuple[Tensors, Meta]:
         meta = {"kind": "estimator", "target": self.target.to_json(), "n_inputs": self.n_inputs}
-        return {"estimator": to_bytes(self.estimator)}, meta
+        return {"estimator": to_bytes(self.estimator, self.trusted)}, meta
 
     @classmethod
     def load(cls, tensors: Tensors, meta: Meta, trusted: Sequence[str] = ()) -> "EstimatorPredictor":
@@ -139,7 +140,7 @@ class EstimatorLearner:
         """
         check_estimator(estimator, dataset.target)
         check_names(estimator, space)
-        check_saving(estimator, trusted)
+        to_bytes(estimator, trusted)  # what could not be read again is refused before it is trained
         resource = resource_of(estimator, space)
         return cls(
             estimator=clone(estimator),
@@ -155,12 +156,15 @@ class EstimatorLearner:
         )
 
     def check(self, config: Mapping[str, Any]) -> None:
-        """ValueError for a config that cannot be set, or whose estimator cannot be saved."""
-        check_saving(self.configured(config, 0), self.trusted)
+        """ValueError for a config that the estimator does not take, a parameter of a step that is not there, say."""
+        try:
+            self.configured(config, 0)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise ValueError(f"estimator does not take {dict(config)}: {error}") from error
 
     def configured(self, config: Mapping[str, Any], seed: int) -> Any:
         """An unfitted clone with the config's parameters; `random_state`s that are None get seeds from `seed`."""
-        estimator = clone(self.estimator).set_params(**clone(dict(config), safe=False))
+        estimator = copy.deepcopy(self.estimator).set_params(**config)
         unset = [name for name, value in estimator.get_params().items() if value is None and _is_random_state(name)]
         return estimator.set_params(**{name: _seed_of(seed, name) for name in unset}) if unset else estimator
 
@@ -209,8 +213,9 @@ class EstimatorLearner:
         self, classroom: Classroom, models: Sequence[Model], waiting: Sequence[bool], epochs: int,
         should_stop: Callable[[], bool],
     ) -> Iterator[Model]:  # fmt: skip
-        for model, waits in zip(models, waiting, strict=True):
-            yield taught(classroom, model, epochs, should_stop) if waits and not should_stop() else model
+        with quiet_estimators():
+            for model, waits in zip(models, waiting, strict=True):
+                yield taught(classroom, model, epochs, should_stop) if waits and not should_stop() else model
 
     def _apart(
         self, classroom: Classroom, models: Sequence[Model], waiting: Sequence[bool], epochs: int,
@@ -228,7 +233,7 @@ class EstimatorLearner:
         seconds, began = self.limits.seconds, time.monotonic()
         left = replace(self.limits, seconds=None if seconds is None else seconds - model.seconds)
         try:
-            answer = nursery.call(taught, model, epochs, limits=left, should_stop=should_stop)
+            answer = nursery.call(taught_apart, model, epochs, limits=left, should_stop=should_stop)
         except InterruptedError:
             return model
         if isinstance(answer, Ended):
@@ -266,11 +271,11 @@ class EstimatorLearner:
         return EstimatorFit(tuple(replace(model, estimator=None) for model in fit.models))
 
     def save(self, fit: EstimatorFit) -> tuple[Tensors, Meta]:
-        """Raises ValueError for an estimator that cannot be saved."""
+        """Raises ValueError for an estimator that cannot be saved, or holds a type that is not to be trusted."""
         (model,) = fit.models
         tensors: Tensors = {"losses": model.losses}
         if model.estimator is not None:
-            tensors["estimator"] = to_bytes(model.estimator)
+            tensors["estimator"] = to_bytes(model.estimator, self.trusted)
         elif model.predictions is not None:
             tensors["predictions"] = model.predictions
         meta = {
@@ -378,4 +383,4 @@ def _seed_of(seed: int, name: str) -> int:
 
 
 def _text(config: Mapping[str, Any]) -> str:
-    return json.dumps(dict(config), sort_keys=True, default=repr)
+    return json.dumps(dict(config), sort_keys=True)

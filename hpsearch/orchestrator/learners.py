@@ -101,6 +101,9 @@ class Learner(Protocol[F]):
     def concatenate(self, fits: Sequence[F]) -> F:
         """One fit of all models of several with the same key."""
 
+    def thin(self, fit: F) -> F:
+        """The fit of models that will neither go on nor vote, without what is large or slow to save."""
+
     def save(self, fit: F) -> tuple[Tensors, Meta]:
         """A fit of one model as arrays and a JSON object."""
 
@@ -240,6 +243,9 @@ class MLPLearner:
 
     def concatenate(self, fits: Sequence[train.Fit]) -> train.Fit:
         return train.concatenate(fits)
+
+    def thin(self, fit: train.Fit) -> train.Fit:
+        return fit
 
     def save(self, fit: train.Fit) -> tuple[Tensors, Meta]:
         outcome = fit.outcomes[0]

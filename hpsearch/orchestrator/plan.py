@@ -4,9 +4,12 @@ A *stage* draws its trials at once. At each of its rungs they meet the *survivor
 trained as long, and the best of all go on; a survivor waits for the next stage with a longer rung.
 """
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
+from itertools import accumulate
 from typing import Any
 
 from hpsearch.orchestrator.halving import ETA, Rung, budgets, rungs
@@ -136,11 +139,16 @@ class Plan:
 
     def first_trial(self, stage: int) -> int:
         """The number of a stage's first trial."""
-        return sum(earlier.n_trials for earlier in self.stages[:stage])
+        return self._firsts[stage]
 
     def stage_of(self, trial: int) -> int:
         """The number of the stage in which a trial is drawn."""
-        return next(stage for stage in range(len(self.stages)) if trial < self.first_trial(stage + 1))
+        return bisect_right(self._firsts, trial) - 1
+
+    @cached_property
+    def _firsts(self) -> list[int]:
+        """The number of each stage's first trial, and one more than that of the last trial."""
+        return [0, *accumulate(stage.n_trials for stage in self.stages)]
 
     def is_last_for(self, stage: int, epochs: int) -> bool:
         """Do trials that stand at `epochs` at the end of a stage wait for nothing any more?"""

@@ -164,9 +164,9 @@ def more_of_it(estimator: Any, lesson: Lesson, epoch: int) -> Any:
 
 
 def share_of_rows(estimator: Any, lesson: Lesson, epoch: int) -> Any:
-    """`fit` of an unfitted clone on the share of the rows."""
-    rows, fresh = lesson.rows(epoch), clone(estimator)
-    return fresh.fit(rows_of(lesson.inputs, rows), lesson.y[rows], **lesson.keywords(fresh, "fit", rows))
+    """`fit` on the share of the rows."""
+    rows = lesson.rows(epoch)
+    return estimator.fit(rows_of(lesson.inputs, rows), lesson.y[rows], **lesson.keywords(estimator, "fit", rows))
 
 
 RESOURCES: dict[str, Callable[[Any, Lesson, int], Any]] = {
@@ -184,7 +184,7 @@ def train(
 
     None if it should stop before it is there: between passes, or before a fit.
     """
-    trained = copy.deepcopy(estimator)
+    trained = clone(estimator) if resource == "rows" and done else copy.deepcopy(estimator)
     for epoch in range(done + 1, epochs + 1) if resource == "partial_fit" else (epochs,):
         if should_stop():
             return None

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from heapq import heappush, heappushpop
 from typing import Any, Generic
 
 import numpy as np
@@ -30,6 +31,8 @@ from hpsearch.record.checkpoints import Checkpoints
 from hpsearch.record.trials import StudyRecord
 from hpsearch.space.proposal import Proposal
 
+MAX_MEMBERS = 32
+"""At most so many trials vote in an ensemble."""
 START = -1
 """The number that stands for what was decided before the first stage."""
 
@@ -308,7 +311,7 @@ def _train_stage(
         tasks += [_going_on(one) for one in survivors.values() if one.budget < rung.epochs]
         results: dict[int, TrialResult] = {}
         so_far = [budget for budget in budgets if budget <= rung.epochs]
-        for done in _train_rung(problem, tasks, so_far, record.checkpoints, workers, stop):
+        for done in _train_rung(problem, tasks, so_far, rung.keep, record.checkpoints, workers, stop):
             results.update({result.number: result for result in done})
             yield CohortRecord(number, place, done)
         complete = len(results) == len(tasks)
@@ -333,12 +336,13 @@ def _going_on(result: TrialResult) -> Task:
 
 
 def _train_rung(
-    problem: Problem[F], tasks: Sequence[Task], budgets: Sequence[int], kept: Checkpoints, workers: Workers, stop: Stop
-) -> Iterator[tuple[TrialResult, ...]]:
+    problem: Problem[F], tasks: Sequence[Task], budgets: Sequence[int], keep: int, kept: Checkpoints, workers: Workers,
+    stop: Stop,
+) -> Iterator[tuple[TrialResult, ...]]:  # fmt: skip
     """The trials of each cohort as they come back, their fits `kept`; unfinished trials are left out.
 
-    `budgets`: all of the plan up to this rung's. Fits are loaded when a worker is due, so that only those in work are
-    in memory.
+    `budgets`: all of the plan up to this rung's, from which the best `keep` go on. Fits are loaded when a worker is
+    due, so that only those in work are in memory. Of those that will neither go on nor vote only a thin fit is kept.
     """
     parts, budget = problem.dataset.parts, budgets[-1]
     own = {task.number: task for task in tasks}
@@ -351,17 +355,33 @@ def _train_rung(
         )
 
     due = [_for_fold(problem.learner, task, part) for task in tasks for part in parts]
+    best_values: list[float] = []
     for trained in workers.results(map(call, cohorts(due, workers.n_workers)), stop):
         done = []
         for one in trained:
             number = one.result.number
             if one.is_new:
-                kept.save(number, budget, *problem.learner.save(one.fit), fold=one.result.fold)
+                fit = one.fit
+                if len(parts) == 1 and not _is_among_best(one.result, best_values, max(keep, MAX_MEMBERS)):
+                    fit = problem.learner.thin(fit)
+                kept.save(number, budget, *problem.learner.save(fit), fold=one.result.fold)
             unfinished[number].append(one.result)
             if len(unfinished[number]) == len(parts):
                 done.append(_joined(problem, own[number], budget, unfinished.pop(number)))
         if done:
             yield tuple(done)
+
+
+def _is_among_best(result: FoldResult, best_values: list[float], n: int) -> bool:
+    """Is it among the best n so far, or as good as the worst of them? `best_values`, a heap, is brought up to date."""
+    if result.outcome is not None:
+        return False
+    value = list(result.scores.values())[-1][0]
+    if len(best_values) < n:
+        heappush(best_values, value)
+        return True
+    heappushpop(best_values, value)
+    return value >= best_values[0]
 
 
 def _for_fold(learner: Learner[F], task: Task, part: Dataset) -> Task:

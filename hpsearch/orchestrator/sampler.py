@@ -86,7 +86,7 @@ class CoarseToFineSampler(BaseSampler):
         """What each stage that is over has shown, computed from the trials: the columns of DECISION_COLUMNS.
 
         One row per stage, numeric parameter and side, and rows for what was narrowed, each with a sentence. Ranges are
-        as they were given; a step's values are judged as points of its range, choices are named by their `repr`.
+        as they were given; a step's values are judged as points of its range, choices are named by their texts.
         """
         trials = study.get_trials(deepcopy=False)
         starts = _starts(self._stage_size, len(trials))
@@ -254,22 +254,25 @@ def _warn(decisions: pd.DataFrame, warned: frozenset[tuple[str, str]]) -> frozen
     """Warn of edges that were not warned of; returns which."""
     edges = decisions[decisions["verdict"] == EDGE]
     found = {(name, side): text for name, side, text in edges[["name", "side", "sentence"]].itertuples(index=False)}
-    for new in found.keys() - warned:
-        warnings.warn(found[new], EdgeWarning, stacklevel=2)
+    for side, sentence in found.items():
+        if side not in warned:
+            warnings.warn(sentence, EdgeWarning, stacklevel=2)
     return frozenset(found)
 
 
 def _as_ours(distribution: BaseDistribution) -> Distribution | None:
     """The distribution as one of ours, None for a single value and for what ours cannot hold.
 
-    It may become no wider. Choices are their `repr`. Steps are points of their whole range: the first and the last
-    stand at its ends, and the values that `_as_theirs` makes of equal parts of it are equally likely.
+    It may become no wider. Choices are their texts (`str`, or `repr` where only that tells them apart). Steps are
+    points of their whole range: the first and the last stand at its ends, and the values that `_as_theirs` makes of
+    equal parts of it are equally likely.
     """
     if distribution.single():
         return None
     try:
         if isinstance(distribution, CategoricalDistribution):
-            return Choice([repr(choice) for choice in distribution.choices])
+            texts = [str(choice) for choice in distribution.choices]
+            return Choice(texts if len(set(texts)) == len(texts) else [repr(choice) for choice in distribution.choices])
         if isinstance(distribution, IntDistribution) and distribution.step == 1:
             whole = (distribution.low, distribution.high)
             return Integer(*whole, log=distribution.log, limits=whole)
@@ -338,7 +341,9 @@ def draw_by(
         raise ValueError("A QMCSampler must be made with `scramble=True`, else all stages draw the same configs.")
     study = _study_in_memory(sampler)
     distributions = {name: to_optuna(space.distributions[name], limits=False) for name in _dependency_order(space)}
-    study.add_trials(_told(row, space, distributions, trials["epochs"].max()) for row in trials.to_dict("records"))
+    if len(trials):
+        max_epochs = trials["epochs"].max()
+        study.add_trials(_told(row, space, distributions, max_epochs) for row in trials.to_dict("records"))
     return [_asked(study.ask(), space, distributions) for _ in range(n_trials)]
 
 

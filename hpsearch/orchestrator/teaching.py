@@ -113,7 +113,7 @@ def taught(classroom: Classroom, model: Model, epochs: int, should_stop: Callabl
     It stays as it was if it should stop before that.
     """
     try:
-        with np.errstate(all="ignore"), quiet_estimators():
+        with np.errstate(all="ignore"):
             estimator = train(model.estimator, classroom.resource, classroom.lesson, model.epochs, epochs, should_stop)
             if estimator is None:
                 return model
@@ -124,6 +124,12 @@ def taught(classroom: Classroom, model: Model, epochs: int, should_stop: Callabl
             raise
         return failed(model, epochs, errored(epochs, error))
     return replace(model, estimator=estimator, losses=losses, predictions=predictions)
+
+
+def taught_apart(classroom: Classroom, model: Model, epochs: int) -> Model:
+    """As `taught`, in a process that has nothing else to do."""
+    with quiet_estimators():
+        return taught(classroom, model, epochs)
 
 
 def failed(model: Model, epochs: int, outcome: Outcome) -> Model:

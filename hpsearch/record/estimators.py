@@ -1,9 +1,9 @@
 """scikit-learn's estimators as bytes and back, without pickle. This is the only door to skops.
 
-What comes back can hold objects of reviewed types only: skops builds nothing else, and calls nothing of what it builds
-but `__new__` and `__setstate__`. A type that is not in skops' own list and not in `REVIEWED` is refused in words, when a
-study begins and again when a file is read. Types whose arrays are followed without looking (trees) are looked through
-after reading, so that a file made to do harm cannot make scikit-learn read beyond its memory.
+What comes back can hold objects of reviewed types only, skops builds no others: a type that is neither in its own list
+nor in `REVIEWED` is refused in words, when a study begins and again when a file is read. Types whose arrays compiled
+code follows without looking (trees) are looked through after reading, so that a file made to do harm cannot make
+scikit-learn read beyond their memory.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,6 +20,9 @@ from sklearn.tree._tree import Tree
 
 REVIEWED = (
     # Plain Python objects: numbers and arrays in attributes, nothing runs when they are made.
+    "numpy.dtype",
+    "sklearn.compose._column_transformer.make_column_selector",
+    "sklearn.utils._bunch.Bunch",
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
     "sklearn.calibration._CalibratedClassifier",
@@ -37,11 +40,22 @@ REVIEWED = (
     "sklearn.gaussian_process.kernels.RBF",
     "sklearn.gaussian_process.kernels.Sum",
     "sklearn.gaussian_process.kernels.WhiteKernel",
+    # Functions of tables that do nothing but compute, and a call of one that is itself reviewed, with some arguments.
+    "functools.partial",
+    "sklearn.feature_selection._mutual_info.mutual_info_classif",
+    "sklearn.feature_selection._mutual_info.mutual_info_regression",
+    "sklearn.feature_selection._univariate_selection.chi2",
+    "sklearn.feature_selection._univariate_selection.f_classif",
+    "sklearn.feature_selection._univariate_selection.f_regression",
+    "sklearn.utils.validation.check_array",
     # Loss and distance functions, compiled: a few numbers of their own, checked when they are set.
     "sklearn._loss.loss.HalfTweedieLoss",
     "sklearn._loss.loss.HalfTweedieLossIdentity",
+    "sklearn.metrics._dist_metrics.BrayCurtisDistance64",
+    "sklearn.metrics._dist_metrics.CanberraDistance64",
     "sklearn.metrics._dist_metrics.ChebyshevDistance64",
     "sklearn.metrics._dist_metrics.EuclideanDistance64",
+    "sklearn.metrics._dist_metrics.HammingDistance64",
     "sklearn.metrics._dist_metrics.ManhattanDistance64",
     "sklearn.metrics._dist_metrics.MinkowskiDistance64",
     # Trees: arrays of node numbers that compiled code follows without looking; `_check_trees` looks.
@@ -61,16 +75,21 @@ def _skops() -> ModuleType:
     return import_module("skops.io")
 
 
-def to_bytes(estimator: object) -> NDArray[np.uint8]:
+def to_bytes(estimator: object, trusted: Sequence[str] = ()) -> NDArray[np.uint8]:
     """An estimator, fitted or not, in skops' format, (n_bytes,) uint8.
 
+    `trusted`: names of types, "package.module.Class", that may be saved besides the reviewed ones.
+
     Raises:
-        ValueError: if something in it cannot be saved.
+        ValueError: if something in it cannot be saved, or could not be read again.
     """
     try:
         data = _skops().dumps(estimator)
     except TypeError as error:
         raise ValueError(f"{type(estimator).__name__} cannot be saved: {error}") from error
+    unknown = set(_skops().get_untrusted_types(data=data)) - {*REVIEWED, *trusted}
+    if unknown:
+        raise ValueError(f"{type(estimator).__name__} holds objects of type {', '.join(sorted(unknown))}: {WORDS}")
     return np.frombuffer(data, dtype=np.uint8)
 
 
@@ -86,17 +105,6 @@ def from_bytes(data: NDArray[np.uint8], trusted: Sequence[str] = ()) -> Any:
         raise ValueError(f"a saved estimator is refused: {str(error).splitlines()[0]}") from None
     _check_trees(estimator)
     return estimator
-
-
-def check_saving(estimator: object, trusted: Sequence[str] = ()) -> None:
-    """ValueError unless all of an estimator can be saved and read again.
-
-    `trusted`: names of types, "package.module.Class", that may be read besides the reviewed ones.
-    """
-    data = to_bytes(estimator).tobytes()
-    unknown = set(_skops().get_untrusted_types(data=data)) - {*REVIEWED, *trusted}
-    if unknown:
-        raise ValueError(f"{type(estimator).__name__} holds objects of type {', '.join(sorted(unknown))}: {WORDS}")
 
 
 def _check_trees(estimator: object) -> None:

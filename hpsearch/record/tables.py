@@ -21,6 +21,10 @@ HISTORY_COLUMNS = [
 ]  # fmt: skip
 
 
+OUTCOMES = {TrialState.COMPLETE: "finished", TrialState.PRUNED: "stopped"}
+"""How a trial ended, where its record says no more than its state."""
+
+
 @dataclass(frozen=True)
 class TrialHistory:
     """The training curve of one trial.
@@ -70,7 +74,7 @@ def _trial_row(trial: FrozenTrial) -> dict[str, object]:
         "rung": max(0, len(trial.intermediate_values) - (0 if failed else 1)),
         "epochs": trial.user_attrs.get("epochs", trial.last_step or 0),
         "seed": trial.user_attrs.get("seed"),
-        "outcome": trial.user_attrs.get("outcome"),
+        "outcome": trial.user_attrs.get("outcome", OUTCOMES.get(trial.state)),
     }
 
 
@@ -80,25 +84,28 @@ def history_table(histories: Sequence[TrialHistory]) -> pd.DataFrame:
     Training loss is the mean over the epoch's minibatches with dropout on, validation loss that of the averaged
     weights after it; gap = validation − training loss. `valid_value` stands at rung ends only, and is NaN elsewhere.
     """
-    parts = []
-    for history in histories:
-        train_loss, valid_loss, update_ratio = history.curve.T
-        epochs = np.arange(1, len(history.curve) + 1)
-        part = pd.DataFrame(
-            {
-                "trial_number": history.trial_number,
-                "stage": history.stage,
-                "rung": np.searchsorted(history.rung_epochs, epochs),
-                "epoch": epochs,
-                "train_loss": train_loss,
-                "valid_loss": valid_loss,
-                "valid_value": [history.values.get(int(epoch), float("nan")) for epoch in epochs],
-                "gap": valid_loss - train_loss,
-                "update_ratio": update_ratio,
-            }
-        )
-        parts.append(part)
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=HISTORY_COLUMNS)
+    if not histories:
+        return pd.DataFrame(columns=HISTORY_COLUMNS)
+    lengths = [len(history.curve) for history in histories]
+    train_loss, valid_loss, update_ratio = np.concatenate([history.curve for history in histories]).T
+    epochs = np.concatenate([np.arange(1, length + 1) for length in lengths])
+    values = [
+        history.values.get(epoch, math.nan) for history in histories for epoch in range(1, len(history.curve) + 1)
+    ]
+    rungs = [np.searchsorted(history.rung_epochs, np.arange(1, len(history.curve) + 1)) for history in histories]
+    return pd.DataFrame(
+        {
+            "trial_number": np.repeat([history.trial_number for history in histories], lengths),
+            "stage": np.repeat([history.stage for history in histories], lengths),
+            "rung": np.concatenate(rungs),
+            "epoch": epochs,
+            "train_loss": train_loss,
+            "valid_loss": valid_loss,
+            "valid_value": np.array(values, dtype=np.float64),
+            "gap": valid_loss - train_loss,
+            "update_ratio": update_ratio,
+        }
+    )
 
 
 def decision_table(rows: Sequence[Mapping[str, Any]] = ()) -> pd.DataFrame:

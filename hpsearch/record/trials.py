@@ -16,7 +16,7 @@ import optuna
 import pandas as pd
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import StudyDirection
-from optuna.trial import TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpsearch.mlp.outcome import Outcome
 from hpsearch.record.checkpoints import Checkpoints, FolderCheckpoints, MemoryCheckpoints
@@ -65,6 +65,8 @@ class StudyRecord:
         self._storage, self._folder, self._read_only = storage, folder, read_only
         self._study_id = storage.get_study_id_from_name(study_name)
         self.study = optuna.load_study(storage=storage, study_name=study_name)
+        self._trials: list[FrozenTrial] = []
+        self._reported: set[tuple[int, int]] = set()
         self.checkpoints: Checkpoints = MemoryCheckpoints()
         self.refits: Checkpoints = MemoryCheckpoints()
         if folder is not None:
@@ -169,36 +171,43 @@ class StudyRecord:
 
     def decided(self, stage: int) -> tuple[dict[str, Any], pd.DataFrame] | None:
         """What was decided at the end of a stage, as it was given to `decide`; None if nothing is recorded."""
-        decided = self.study.user_attrs.get(DECIDED.format(stage))
+        # not `study.user_attrs`, which copies what all stages decided
+        decided = self._storage.get_study_user_attrs(self._study_id).get(DECIDED.format(stage))
         return None if decided is None else (decided["proposal"], decision_table(decided["decisions"]))
 
     def report(self, number: int, epochs: int, value: float) -> None:
         """Record a trial's value after `epochs` epochs; what is recorded already is not written again."""
-        trial_id = self._trial_id(number)
-        if epochs not in self._storage.get_trial(trial_id).intermediate_values:
-            self._storage.set_trial_intermediate_value(trial_id, epochs, value)
+        trial = self._known(number)
+        if epochs not in trial.intermediate_values and (number, epochs) not in self._reported:
+            self._storage.set_trial_intermediate_value(trial._trial_id, epochs, value)
+            self._reported.add((number, epochs))
 
     def finish(self, number: int, state: str, epochs: int, value: float | None, outcome: Outcome) -> None:
         """Record the end of a trial: its state ("COMPLETE", "PRUNED" or "FAIL"), last value and outcome, once.
 
         `epochs`: of the rung; a trial that ended earlier by itself has its own, `outcome.epoch`, recorded too.
         """
-        trial_id = self._trial_id(number)
-        if self._storage.get_trial(trial_id).state.is_finished():
+        trial = self._known(number)
+        if trial.state.is_finished():
             return
+        facts: dict[str, Any] = {}
         if value is None:
-            self._storage.set_trial_user_attr(trial_id, "advice", outcome.sentence)
+            facts = {"outcome": outcome.name, "advice": outcome.sentence}
         else:
             self.report(number, epochs, value)
         if value is None or outcome.epoch < epochs:
-            self._storage.set_trial_user_attr(trial_id, "epochs", outcome.epoch)
+            facts["epochs"] = outcome.epoch
         if outcome.traceback:
-            self._storage.set_trial_user_attr(trial_id, "traceback", outcome.traceback)
-        self._storage.set_trial_user_attr(trial_id, "outcome", outcome.name)
-        self._storage.set_trial_state_values(trial_id, TrialState[state], None if value is None else [value])
+            facts["traceback"] = outcome.traceback
+        for name, fact in facts.items():
+            self._storage.set_trial_user_attr(trial._trial_id, name, fact)
+        self._storage.set_trial_state_values(trial._trial_id, TrialState[state], None if value is None else [value])
 
-    def _trial_id(self, number: int) -> int:
-        return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+    def _known(self, number: int) -> FrozenTrial:
+        """A trial as it was when trials were last read: we are their only writer."""
+        if number >= len(self._trials):
+            self._trials = self._storage.get_all_trials(self._study_id, deepcopy=False)
+        return self._trials[number]
 
 
 @contextmanager

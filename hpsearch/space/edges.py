@@ -5,17 +5,21 @@ drawn ones: do more of the best lie in the outer tenth of the range, in unit coo
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.stats import hypergeom
 
-from hpsearch.space.distributions import Choice, Numeric
+from hpsearch.space.cloud import Cloud, Floats
+from hpsearch.space.distributions import Choice, Integer, LogUniform, Numeric
 from hpsearch.space.space import SearchSpace
 
 # The best trials: this share of those with a value, but no fewer than that.
-BEST_SHARE = 0.1
+BEST_SHARE = 0.2
 FEWEST_BEST = 5
 
 # The outer part of a range, in unit coordinates.
@@ -26,6 +30,9 @@ FEWEST_TRIALS = 16
 
 # A side is an edge when its p-value, corrected for the number of sides looked at, is below this.
 SIGNIFICANCE = 0.05
+
+# Where a parabola over the range explains less of the scores' variance, the hyperparameter does not matter.
+FLAT_SHARE = 0.02
 
 INSIDE = "inside"
 EDGE = "edge: widen"
@@ -65,9 +72,23 @@ class Side:
         return self.distribution.high if self.upper else self.distribution.low
 
     @property
+    def key(self) -> tuple[str, str]:
+        """Its name and "low" or "high", as in the table."""
+        return self.name, "high" if self.upper else "low"
+
+    @property
     def natural_bound(self) -> float | None:
         """The natural bound on this side, None if there is none."""
         return self.distribution.natural[1 if self.upper else 0]
+
+    @property
+    def limit(self) -> float:
+        """How far the range may be widened on this side."""
+        return self.distribution.limit_range[1 if self.upper else 0]
+
+    @property
+    def range_text(self) -> str:
+        return range_text(self.distribution)
 
     @property
     def reach(self) -> float:
@@ -76,6 +97,24 @@ class Side:
         In unit coordinates an Integer's end stands half a cell inside.
         """
         return max(OUTER_SHARE, self.distance(self.end))
+
+    def extended(self, distribution: Numeric, times: int) -> Numeric:
+        """`distribution` with its end on this side moved outward, as far as the limit.
+
+        times: how many stages in a row it is now widened: by 2**(times - 1) decades where the range is logarithmic,
+            else by so many halves of the range, at least by 1 where it is of whole numbers.
+        """
+        steps = 2.0 ** (times - 1)
+        if isinstance(distribution, LogUniform) or (isinstance(distribution, Integer) and distribution.log):
+            end = self.end * 10**steps if self.upper else self.end / 10**steps
+        else:
+            reach = steps * (self.distribution.high - self.distribution.low) / 2
+            end = self.end + reach if self.upper else self.end - reach
+        if isinstance(distribution, Integer):
+            end = math.ceil(end) if self.upper else math.floor(end)
+        moved: dict[str, Any] = {"high": min(end, self.limit)} if self.upper else {"low": max(end, self.limit)}
+        # The limits stay where they were: by default they would move with the range.
+        return replace(distribution, **{"limits": distribution.limit_range, **moved})
 
     def distance(self, value: float) -> float:
         """How far a value lies from the end, in unit coordinates: in [0, 1]."""
@@ -89,8 +128,9 @@ class Evidence:
 
     n_valued: trials that have the hyperparameter and a value; n_drawn: with those that failed.
     n_best, best_outer: how many are the best, and how many of these lie in the outer part.
-    drawn_outer: how many of all drawn do.
+    drawn_outer, failed_outer: how many of all drawn and of the failed do.
     best_position: unit coordinate of the best trial, NaN where none has a value.
+    explained: share of the variance of the trials' scores that a parabola over the range explains.
     """
 
     n_valued: int
@@ -98,125 +138,181 @@ class Evidence:
     n_best: int
     best_outer: int
     drawn_outer: int
+    failed_outer: int
     best_position: float
+    explained: float
 
     @property
     def enough(self) -> bool:
         """Whether there are trials enough for a verdict."""
         return self.n_valued >= FEWEST_TRIALS
 
-    @property
+    @cached_property
     def p_value(self) -> float:
         """P(X >= best_outer), X hypergeometric: of n_drawn trials, drawn_outer of them outer, n_best taken blindly.
 
         Not corrected for the number of sides looked at.
         """
-        return float(hypergeom.sf(self.best_outer - 1, self.n_drawn, self.drawn_outer, self.n_best))
+        return _tail(self.best_outer, self.n_drawn, self.drawn_outer, self.n_best)
+
+    @cached_property
+    def p_failures(self) -> float:
+        """The same for the failed trials: do more of them lie in the outer part than chance would put there?"""
+        return _tail(self.failed_outer, self.n_drawn, self.drawn_outer, self.n_drawn - self.n_valued)
+
+
+def _tail(found: int, n: int, n_outer: int, n_taken: int) -> float:
+    return float(hypergeom.sf(found - 1, n, n_outer, n_taken)) if found else 1.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A side, its evidence, and what follows from both; n_judged: how many sides are judged beside it."""
+
+    side: Side
+    evidence: Evidence
+    n_judged: int
+
+    @cached_property
+    def p_value(self) -> float:
+        """The evidence's, corrected for the number of sides (Bonferroni); NaN where there are too few trials."""
+        return min(1.0, self.n_judged * self.evidence.p_value) if self.evidence.enough else math.nan
+
+    @cached_property
+    def verdict(self) -> str:
+        if not self.evidence.enough:
+            return UNDECIDED
+        if self.n_judged * self.evidence.p_failures < SIGNIFICANCE:
+            return DIVERGENCE
+        if self.p_value < SIGNIFICANCE:
+            return NATURAL_BOUND if self.side.end == self.side.natural_bound else EDGE
+        return FLAT if self.evidence.explained < FLAT_SHARE else INSIDE
+
+    def decision(self, stage: int, widened: Numeric | None = None) -> dict[str, object]:
+        """The row of `decisions`; `widened` is the range from now on, where it is another."""
+        distribution, found = self.side.distribution, self.evidence
+        new = distribution if widened is None else widened
+        return {
+            "stage": stage,
+            "name": self.side.name,
+            "side": self.side.key[1],
+            "low": distribution.low,
+            "high": distribution.high,
+            "new_low": new.low,
+            "new_high": new.high,
+            "verdict": self.verdict,
+            "share_of_best": found.best_outer / found.n_best if found.n_best else math.nan,
+            "share_of_drawn": found.drawn_outer / found.n_drawn if found.n_drawn else math.nan,
+            "p_value": self.p_value,
+            "best_position": found.best_position,
+            "sentence": f"{self.side.name}: {self._sentence(widened)}",
+        }
+
+    def _sentence(self, widened: Numeric | None) -> str:
+        """What was found and what was done or is to be done about it, for a person."""
+        side, found = self.side, self.evidence
+        part = "top" if side.upper else "bottom"
+        if not found.enough:
+            missing = f"{found.n_valued} have a value, {FEWEST_TRIALS} are needed"
+            return f"too few trials to judge the {part} of {side.range_text}: {missing}."
+        part = f"in the {part} tenth of" if side.reach == OUTER_SHARE else f"at the {part} of"
+        drawn = f"{found.drawn_outer} of all {found.n_drawn} do"
+        if self.verdict == DIVERGENCE:
+            failed = f"{found.failed_outer} of the {found.n_drawn - found.n_valued} failed trials lie {part}"
+            p_value = min(1.0, self.n_judged * found.p_failures)
+            return f"{failed} {side.range_text}, {drawn} (p = {p_value:.1g}); beyond it training diverges."
+        best = f"{found.best_outer} of the best {found.n_best} trials lie {part} {side.range_text}"
+        return f"{best}, {drawn} (p = {self.p_value:.1g}); {self._advice(widened)}"
+
+    def _advice(self, widened: Numeric | None) -> str:
+        side = self.side
+        if widened is not None:
+            return f"widened to {range_text(widened)}."
+        return {
+            INSIDE: "they do not crowd there.",
+            FLAT: "the score hardly depends on it.",
+            NATURAL_BOUND: f"{text(side.end)} is a natural bound, so there is nothing to widen.",
+            EDGE: "its limits end there: consider wider ones."
+            if side.limit == side.end
+            else f"consider {'raising its upper' if side.upper else 'lowering its lower'} end.",
+        }[self.verdict]
 
 
 def boundary_check(trials: pd.DataFrame, space: SearchSpace, stage: int) -> pd.DataFrame:
-    """Say of every side of every numeric range whether the best trials crowd there.
+    """Say of every side of every numeric range whether the best trials crowd there; nothing is widened.
 
     trials: one row per finished trial, with `number`, `value` (greater is better; failed: NaN or infinite) and
-        `params_<name>` (NaN where a conditional hyperparameter is absent).
+        `params_<name>` (NaN where a conditional hyperparameter is absent); where there are `epochs`, trials that got
+        further rank before the others.
     space: the space they were drawn from.
     stage: the number of the stage, for the record.
 
     Returns one row per numeric hyperparameter and side, with the columns of DECISION_COLUMNS:
-        verdict: `inside`; `edge`; `edge: natural bound`; `undecided: too few trials`.
+        verdict: `inside`; `edge: widen`; `edge: natural bound`; `edge: divergence beyond`, where failed trials crowd;
+            `flat`, where the score hardly depends on the hyperparameter; `undecided: too few trials`.
         share_of_best, share_of_drawn: how much of the best and of all drawn trials lies in the outer part; NaN without
             trials.
         p_value: Bonferroni's, min(1, number of sides judged * hypergeometric tail); NaN where undecided.
-        new_low, new_high: the range as it is, for nothing is widened yet.
+        new_low, new_high: the range as it is.
 
     The outer part is the outer tenth in unit coordinates, or for an Integer of few values the value at the end. A
     hyperparameter is judged among the trials that have it.
     """
-    ranked = _ranked(trials)
+    return decision_table([finding.decision(stage) for finding in judge(Cloud.of(trials, space), space)])
+
+
+def decision_table(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
+    """Rows of decisions as a table with DECISION_COLUMNS."""
+    columns: dict[str, list[Any]] = {name: [row.get(name, math.nan) for row in rows] for name in DECISION_COLUMNS}
+    # Column by column: `astype` on a whole table takes five times as long.
+    return pd.DataFrame({name: pd.Series(columns[name], dtype=dtype) for name, dtype in DECISION_COLUMNS.items()})
+
+
+def judge(cloud: Cloud, space: SearchSpace) -> list[Finding]:
+    """Every side of every numeric range, in the order of the space, the low side first."""
     sides = [
         Side(name, distribution, upper)
         for name, distribution in space.distributions.items()
         if not isinstance(distribution, Choice)
         for upper in (False, True)
     ]
-    evidence = [_gather(ranked, side) for side in sides]
+    having = {side.name: cloud.having(side.name) for side in sides}
+    explained = {name: _explained(trials.positions[name], trials.scores()) for name, trials in having.items()}
+    evidence = [_gather(having[side.name], side, explained[side.name]) for side in sides]
     n_judged = sum(found.enough for found in evidence)
-    rows = [{"stage": stage} | _decide(side, found, n_judged) for side, found in zip(sides, evidence, strict=True)]
-    return pd.DataFrame(rows, columns=list(DECISION_COLUMNS)).astype(DECISION_COLUMNS)
+    return [Finding(side, found, n_judged) for side, found in zip(sides, evidence, strict=True)]
 
 
-def _ranked(trials: pd.DataFrame) -> pd.DataFrame:
-    """The trials, best first, failed ones (value NaN) last, ties by number."""
-    value = trials["value"].astype("float64")
-    ranked = trials.assign(value=value.where(np.isfinite(value)))
-    return ranked.sort_values(["value", "number"], ascending=[False, True])
-
-
-def _gather(ranked: pd.DataFrame, side: Side) -> Evidence:
-    column = f"params_{side.name}"
-    # Optuna's table has no column for what no trial has.
-    having = ranked[ranked[column].notna()] if column in ranked else ranked.iloc[:0].assign(**{column: []})
-    n_valued = int(having["value"].notna().sum())
-    n_best = min(n_valued, max(FEWEST_BEST, round(BEST_SHARE * n_valued)))
-    outer = [side.distance(value) <= side.reach for value in having[column]]
+def _gather(having: Cloud, side: Side, explained: float) -> Evidence:
+    positions = having.positions[side.name]
+    n_best = min(having.n_valued, max(FEWEST_BEST, round(BEST_SHARE * having.n_valued)))
+    outer = (1 - positions if side.upper else positions) <= side.reach
     return Evidence(
-        n_valued=n_valued,
+        n_valued=having.n_valued,
         n_drawn=len(having),
         n_best=n_best,
-        best_outer=sum(outer[:n_best]),
-        drawn_outer=sum(outer),
-        best_position=side.distribution.to_unit(having[column].iloc[0]) if n_valued else math.nan,
+        best_outer=int(outer[:n_best].sum()),
+        drawn_outer=int(outer.sum()),
+        failed_outer=int(outer[having.n_valued :].sum()),
+        best_position=float(positions[0]) if having.n_valued else math.nan,
+        explained=explained,
     )
 
 
-def _decide(side: Side, found: Evidence, n_judged: int) -> dict[str, object]:
-    """The row of `decisions` for one side, but for its stage."""
-    low, high = side.distribution.low, side.distribution.high
-    p_value = min(1.0, n_judged * found.p_value) if found.enough else math.nan
-    verdict = _verdict(side, found, p_value)
-    return {
-        "name": side.name,
-        "side": "high" if side.upper else "low",
-        "low": low,
-        "high": high,
-        "new_low": low,
-        "new_high": high,
-        "verdict": verdict,
-        "share_of_best": found.best_outer / found.n_best if found.n_best else math.nan,
-        "share_of_drawn": found.drawn_outer / found.n_drawn if found.n_drawn else math.nan,
-        "p_value": p_value,
-        "best_position": found.best_position,
-        "sentence": f"{side.name}: {_sentence(side, found, p_value, verdict)}",
-    }
+def _explained(positions: Floats, scores: Floats) -> float:
+    """R² of a least-squares parabola, adjusted for its two coefficients; 1 where there are too few trials to say."""
+    if len(scores) < FEWEST_TRIALS:
+        return 1.0
+    parabola = np.vander(positions - 0.5, 3)
+    residuals = scores - parabola @ np.linalg.lstsq(parabola.T @ parabola, parabola.T @ scores)[0]
+    return float(1 - (residuals.var() / (len(scores) - 3)) / (scores.var() / (len(scores) - 1)))
 
 
-def _verdict(side: Side, found: Evidence, p_value: float) -> str:
-    if not found.enough:
-        return UNDECIDED
-    if p_value >= SIGNIFICANCE:
-        return INSIDE
-    return NATURAL_BOUND if side.end == side.natural_bound else EDGE
+def range_text(distribution: Numeric) -> str:
+    """[low, high] for a sentence."""
+    return f"[{text(distribution.low)}, {text(distribution.high)}]"
 
 
-def _sentence(side: Side, found: Evidence, p_value: float, verdict: str) -> str:
-    """What was found and what to do about it, for a person."""
-    top = "top" if side.upper else "bottom"
-    whole = f"[{_text(side.distribution.low)}, {_text(side.distribution.high)}]"
-    if verdict == UNDECIDED:
-        missing = f"{found.n_valued} have a value, {FEWEST_TRIALS} are needed"
-        return f"too few trials to judge the {top} of {whole}: {missing}."
-    part = f"in the {top} tenth of" if side.reach == OUTER_SHARE else f"at the {top} of"
-    figures = (
-        f"{found.best_outer} of the best {found.n_best} trials lie {part} {whole}, "
-        f"{found.drawn_outer} of all {found.n_drawn} do (p = {p_value:.1g})"
-    )
-    advice = {
-        INSIDE: "they do not crowd there.",
-        EDGE: f"consider {'raising its upper' if side.upper else 'lowering its lower'} end.",
-        NATURAL_BOUND: f"{_text(side.end)} is a natural bound, so there is nothing to widen.",
-    }
-    return f"{figures}; {advice[verdict]}"
-
-
-def _text(number: float) -> str:
+def text(number: float) -> str:
+    """A number for a sentence."""
     return str(number) if isinstance(number, int) else f"{number:g}"

@@ -1,28 +1,72 @@
-"""Proposal: what a stage draws its configs from; narrowed and widened by `refine.py`, drawn from by the loop."""
+"""Proposal: what a stage draws its configs from.
 
-from collections.abc import Mapping
+Each config plays one of three *roles*: *whole*, drawn over the whole space; *fresh*, with one hyperparameter from a
+part its range was just widened by; and *focused*, drawn where the best trials lie.
+"""
+
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
-from hpsearch.space.distributions import Distribution, Value
+from hpsearch.space.cloud import Floats
+from hpsearch.space.distributions import Value, as_value
 from hpsearch.space.space import Config, SearchSpace, uniforms
+
+# Shares of a stage's draws, once there is a focus or something fresh.
+WHOLE_SHARE = 0.1
+FRESH_SHARE = 0.25
+
+
+@dataclass(frozen=True)
+class Focus:
+    """Where draws of one numeric hyperparameter crowd: a normal distribution in unit coordinates, folded at 0 and 1.
+
+    centre: in [0, 1]; width: its standard deviation, > 0.
+    """
+
+    centre: float
+    width: float
+
+    def positions(self, u: Floats) -> Floats:
+        """Uniform numbers in (0, 1) as positions in [0, 1]."""
+        folded = np.abs(self.centre + self.width * ndtri(u)) % 2
+        return np.asarray(np.minimum(folded, 2 - folded))
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """Two widths to either side of the centre, where 95 in 100 draws lie."""
+        return max(0.0, self.centre - 2 * self.width), min(1.0, self.centre + 2 * self.width)
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A fresh part of a range: [low, high] in unit coordinates of the widened space."""
+
+    name: str
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """What a stage draws from: the whole space, or mostly the part of it where the best trials lie.
+    """What a stage draws from.
 
     space: the whole space, as given or as widened so far.
-    boxes: name → (low, high) in unit coordinates of `space`, the part most draws lie in.
-    whole: share of draws over the whole space.
+    focus: numeric hyperparameter → where the best trials lie; the others are drawn over the whole range.
+    kept: Choice → the values that are not clearly worse; the others are drawn in *whole* configs only.
+    fresh: the parts added to ranges by the last stage.
+    widened: (name, side) → how many stages in a row that side has been widened, the last one among them.
     """
 
     space: SearchSpace
-    boxes: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    whole: float = 1.0
+    focus: Mapping[str, Focus] = field(default_factory=dict)
+    kept: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
+    fresh: tuple[Strip, ...] = ()
+    widened: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, space: SearchSpace) -> Self:
@@ -30,36 +74,64 @@ class Proposal:
         return cls(space)
 
     def draw(self, seed: int, stage: int, n_trials: int) -> list[Config]:
-        """The `n_trials` configs of a stage; each parameter is stratified over the stage (a Latin hypercube)."""
-        whole = np.arange(n_trials) < round(self.whole * n_trials)
+        """The configs of a stage; config n is a function of the proposal, seed, stage, n_trials and n.
+
+        Every hyperparameter is stratified over the stage (a Latin hypercube; McKay, Beckman and Conover 1979).
+        seed, stage: in [0, 2**64); the bits are those of the Philox stream of `SearchSpace.draw` that starts with
+        number n_trials.
+        """
+        whole = _evenly(n_trials, WHOLE_SHARE)
+        units = {name: _strata(seed, stage, name, n_trials) for name in self.space.distributions}
+        for name in self.focus.keys() | self.kept.keys():
+            units[name] = np.where(whole, units[name], self._focused(name, units[name]))
+        if self.fresh:
+            for i, n in enumerate(np.flatnonzero(_evenly(n_trials, FRESH_SHARE) & ~whole)):
+                strip = self.fresh[i % len(self.fresh)]
+                units[strip.name][n] = strip.low + units[strip.name][n] * (strip.high - strip.low)
         values = {
-            name: self._values(name, distribution, _strata(seed, stage, name, n_trials), whole)
+            name: [distribution.from_unit(u) for u in units[name].tolist()]
             for name, distribution in self.space.distributions.items()
         }
         return [self.space.present({name: column[n] for name, column in values.items()}) for n in range(n_trials)]
 
-    def _values(
-        self, name: str, distribution: Distribution, u: NDArray[np.float64], whole: NDArray[np.bool_]
-    ) -> list[Value]:
-        low, high = self.boxes.get(name, (0.0, 1.0))
-        return [distribution.from_unit(float(x)) for x in np.where(whole, u, low + u * (high - low))]
+    def _focused(self, name: str, u: Floats) -> Floats:
+        """Uniform numbers as unit coordinates in the focus, or in the cells of the choices kept."""
+        if name in self.focus:
+            return self.focus[name].positions(u)
+        distribution, kept = self.space.distributions[name], self.kept[name]
+        to_unit: Callable[[Any], float] = distribution.to_unit
+        cells = np.array([to_unit(value) for value in kept])
+        return cells[(u * len(kept)).astype(np.intp)]
 
     def to_json(self) -> dict[str, Any]:
         """JSON values only; `Proposal.from_json(proposal.to_json()) == proposal`."""
         return {
             "space": self.space.to_json(),
-            "boxes": {n: list(b) for n, b in self.boxes.items()},
-            "whole": self.whole,
+            "focus": {name: [focus.centre, focus.width] for name, focus in self.focus.items()},
+            "kept": {name: list(kept) for name, kept in self.kept.items()},
+            "fresh": [[strip.name, strip.low, strip.high] for strip in self.fresh],
+            "widened": [[name, side, times] for (name, side), times in self.widened.items()],
         }
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Self:
         """The proposal that `to_json` wrote."""
-        boxes = {name: (float(low), float(high)) for name, (low, high) in record["boxes"].items()}
-        return cls(SearchSpace.from_json(record["space"]), boxes, float(record["whole"]))
+        return cls(
+            SearchSpace.from_json(record["space"]),
+            {name: Focus(*focus) for name, focus in record["focus"].items()},
+            {name: tuple(as_value(value) for value in kept) for name, kept in record["kept"].items()},
+            tuple(Strip(*strip) for strip in record["fresh"]),
+            {(name, side): times for name, side, times in record["widened"]},
+        )
 
 
-def _strata(seed: int, stage: int, name: str, n: int) -> NDArray[np.float64]:
-    """(n,) numbers in [0, 1), one in each of the n equal parts, in an order of their own."""
-    order, within = uniforms(seed, stage, name, 2 * n).reshape(2, n)
-    return (np.argsort(np.argsort(order)) + within) / n
+def _strata(seed: int, stage: int, name: str, n: int) -> Floats:
+    """(n,) numbers in (0, 1), one in each of the n equal parts, in an order of their own."""
+    order, within = uniforms(seed, stage, name, 2 * n, n).reshape(2, n)
+    return np.asarray((np.argsort(np.argsort(order, kind="stable")) + np.maximum(within, 2.0**-53)) / n)
+
+
+def _evenly(n: int, share: float) -> NDArray[np.bool_]:
+    """(n,) that share of them True, evenly spread."""
+    steps = np.floor(np.arange(n + 1) * share + 0.5)
+    return np.asarray(np.diff(steps) > 0)

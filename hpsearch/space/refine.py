@@ -1,11 +1,18 @@
-"""From one stage to the next: narrow to where the best trials lie, widen where they crowd at an edge."""
+"""From one stage to the next: widen where the best trials crowd at an edge, narrow to where they lie.
 
-from typing import Literal, TypeAlias
+Pure functions from tables of trials to a Proposal, what the next stage draws from, and to decisions in words.
+"""
+
+import math
+from dataclasses import replace
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
+from scipy.stats import hypergeom
 
-from hpsearch.space.distributions import Choice
+from hpsearch.space.cloud import Cloud, Floats
+from hpsearch.space.distributions import Choice, Numeric, Value
 from hpsearch.space.edges import (
     DECISION_COLUMNS,
     DIVERGENCE,
@@ -15,10 +22,15 @@ from hpsearch.space.edges import (
     NATURAL_BOUND,
     SIGNIFICANCE,
     UNDECIDED,
+    Finding,
     Side,
     boundary_check,
+    decision_table,
+    judge,
+    range_text,
+    text,
 )
-from hpsearch.space.proposal import Proposal
+from hpsearch.space.proposal import Focus, Proposal, Strip
 from hpsearch.space.space import SearchSpace
 
 __all__ = [
@@ -27,6 +39,7 @@ __all__ = [
     "EDGE",
     "FLAT",
     "INSIDE",
+    "NARROWED",
     "NATURAL_BOUND",
     "SIGNIFICANCE",
     "UNDECIDED",
@@ -39,27 +52,175 @@ __all__ = [
 ]
 
 Mode: TypeAlias = Literal["auto", "warn"]
+Row: TypeAlias = dict[str, object]
+Rows: TypeAlias = list[Row]
+
+# Verdicts of a hyperparameter as a whole, whose `side` is BOTH.
+NARROWED = "narrowed"
+DROPPED = "dropped"
+BOTH = "both"
+
+# The cloud: this share of the smoothed trials, but no fewer than that, weighted by rank.
+CLOUD_SHARE = 0.15
+FEWEST_IN_CLOUD = 5
+
+# With fewer trials that have it, a hyperparameter is not narrowed.
+FEWEST_TO_NARROW = 8
+
+# A focus is so much wider than the cloud, for the cloud is better known in its middle than at its rim.
+WIDTH_FACTOR = 1.2
+
+# The same where the cloud is of other ranges, an earlier study's or those before a widening: what was best there need
+# not be best here (a batch size goes with a learning rate).
+OTHER_RANGES_FACTOR = 3.0
+
+# No focus is narrower than this over the square root of the trials it rests on.
+WIDTH_FLOOR = 0.5
+
+# A choice is dropped if its share of the best third of the trials is so improbably low; corrected for their number.
+DROP_SIGNIFICANCE = 0.01
 
 
 def refine(trials: pd.DataFrame, proposal: Proposal, stage: int, mode: Mode = "auto") -> tuple[Proposal, pd.DataFrame]:
-    """What the next stage draws from, and the decisions of this one (columns of DECISION_COLUMNS)."""
-    decisions = boundary_check(trials, proposal.space, stage)
+    """What the next stage draws from, and the decisions of this one.
+
+    trials: all trials so far, one row each: `number`, `value` (greater is better, NaN if it failed), `stage`, `epochs`
+        of the last value, `params_<name>` (NaN where absent; tuples as they are or as the text Optuna stores).
+    proposal: what this stage was drawn from.
+    stage: its number, for the record.
+    mode: "auto" narrows and widens; "warn" only judges, and the proposal comes back as it was.
+
+    Edges come first (`boundary_check`): a range with `edge: widen` grows on that side by a decade (log) or half of
+    itself, twice as much when it grew there the stage before, up to the limits of its distribution. Then every
+    hyperparameter is narrowed to the cloud of the best trials, and choices that are clearly worse are dropped. Both
+    leave a share of draws to the whole space.
+
+    The decisions have DECISION_COLUMNS: a row per numeric hyperparameter and side, and below them a row with side
+    "both" for each that was narrowed (new_low, new_high: where 95 in 100 of its focused draws lie) or had a choice
+    dropped.
+
+    Raises ValueError for another mode.
+    """
+    if mode not in get_args(Mode):
+        raise ValueError(f"`mode` must be one of {', '.join(get_args(Mode))}, but got {mode!r}.")
+    cloud = Cloud.of(trials, proposal.space)
+    findings = judge(cloud, proposal.space)
     if mode == "warn":
-        return proposal, decisions
-    best = trials[np.isfinite(trials["value"].astype("float64"))]
-    best = best.sort_values([c for c in ("epochs", "value") if c in best], ascending=False).head(5)
-    boxes = {}
-    for name, distribution in proposal.space.distributions.items():
-        column = f"params_{name}"
-        if isinstance(distribution, Choice) or column not in best or best[column].notna().sum() < 3:
-            continue
-        centre = float(np.median([distribution.to_unit(value) for value in best[column].dropna()]))
-        width = max(0.2, 0.75 ** (stage + 1))
-        boxes[name] = (max(0.0, centre - width / 2), min(1.0, centre + width / 2))
-    return Proposal(proposal.space, boxes, 0.2 if boxes else 1.0), decisions
+        return proposal, decision_table([finding.decision(stage) for finding in findings])
+    wider = _widened(proposal, findings)
+    rows = [finding.decision(stage, _new_range(finding, wider.space)) for finding in findings]
+    if not wider.fresh:
+        narrower, narrowed = _narrowed(wider, cloud, stage, WIDTH_FACTOR)
+    else:
+        narrower, narrowed = _narrowed(wider, Cloud.of(trials, wider.space), stage, OTHER_RANGES_FACTOR)
+    return narrower, decision_table(rows + narrowed)
 
 
 def start_like(trials: pd.DataFrame, space: SearchSpace) -> tuple[Proposal, pd.DataFrame]:
-    """Start from the best cloud of an earlier study: the decisions (stage -1) say so."""
-    proposal, decisions = refine(trials, Proposal.of(space), stage=-1)
-    return proposal, decisions.iloc[:0]
+    """Where the best trials of an earlier study lie, twice as wide as `refine` would have it, to start from.
+
+    trials: the earlier study's, as for `refine`; what only one of the two studies has is left alone, and so is a choice
+        that this space does not have.
+
+    The decisions (stage -1, side "both") say so.
+    """
+    narrower, rows = _narrowed(Proposal.of(space), Cloud.of(trials, space), -1, OTHER_RANGES_FACTOR)
+    return narrower, decision_table([row | {"sentence": f"{row['sentence']} (from an earlier study)"} for row in rows])
+
+
+def _widened(proposal: Proposal, findings: list[Finding]) -> Proposal:
+    """The proposal over wider ranges where there is an edge; without focus, for its coordinates are of the old ones."""
+    sides = [f.side for f in findings if f.verdict == EDGE and f.side.end != f.side.limit]
+    times = {side.key: proposal.widened.get(side.key, 0) + 1 for side in sides}
+    ranges: dict[str, Numeric] = {}
+    for side in sides:
+        ranges[side.name] = side.extended(ranges.get(side.name, side.distribution), times[side.key])
+    space = SearchSpace({**proposal.space.distributions, **ranges}, proposal.space.fixed)
+    return Proposal(space, fresh=tuple(_strip(side, ranges[side.name]) for side in sides), widened=times)
+
+
+def _strip(side: Side, wider: Numeric) -> Strip:
+    """What the range gained on this side."""
+    end = wider.to_unit(side.end)
+    return Strip(side.name, end, 1.0) if side.upper else Strip(side.name, 0.0, end)
+
+
+def _new_range(finding: Finding, space: SearchSpace) -> Numeric | None:
+    """The range from now on, for a side that was widened."""
+    side, wider = finding.side, space.distributions[finding.side.name]
+    if isinstance(wider, Choice) or replace(side, distribution=wider).end == side.end:
+        return None
+    return wider
+
+
+def _narrowed(proposal: Proposal, cloud: Cloud, stage: int, factor: float) -> tuple[Proposal, Rows]:
+    """The proposal with a focus on the best trials of the cloud, and the rows of `decisions` that say so."""
+    distributions = proposal.space.distributions
+    smoothed = cloud.smoothed(frozenset(name for name, d in distributions.items() if isinstance(d, Choice)))
+    focus: dict[str, Focus] = {}
+    kept: dict[str, tuple[Value, ...]] = {}
+    rows: Rows = []
+    for name, distribution in distributions.items():
+        having = cloud.having(name)
+        if having.n_valued < FEWEST_TO_NARROW:
+            continue
+        if not isinstance(distribution, Choice):
+            focus[name] = _focus(having, smoothed.having(name).positions[name], name, factor)
+            rows.append(_narrowing(stage, name, distribution, focus[name], having))
+        elif dropped := _clearly_worse(having, name, distribution):
+            kept[name] = tuple(value for value in distribution.values if value not in dropped)
+            rows += [_dropping(stage, name, value, figures) for value, figures in dropped.items()]
+    return replace(proposal, focus=focus, kept=kept), rows
+
+
+def _focus(having: Cloud, smoothed: Floats, name: str, factor: float) -> Focus:
+    """Rank-weighted mean and spread of the best positions: the smoothed ones, best first, of those that have it."""
+    best = smoothed[: max(FEWEST_IN_CLOUD, round(CLOUD_SHARE * len(smoothed)))]
+    weights = np.log(len(best) + 0.5) - np.log(np.arange(1, len(best) + 1))
+    centre = float(np.average(best, weights=weights))
+    spread = math.sqrt(np.average((best - centre) ** 2, weights=weights))
+    # The best trial stays within two widths.
+    to_best = abs(float(having.positions[name][0]) - centre) / 2
+    return Focus(centre, max(factor * spread, WIDTH_FLOOR / math.sqrt(having.n_valued), to_best))
+
+
+def _clearly_worse(having: Cloud, name: str, choice: Choice) -> dict[Value, tuple[int, int, int, int]]:
+    """Choices too rare among the best third → how many of the best, the best, with this choice, in all.
+
+    By the hypergeometric tail, corrected for the number of choices; never that of the best trial.
+    """
+    positions, n_best = having.positions[name], having.n_valued // 3
+    dropped = {}
+    for value in choice.values:
+        taken = positions == choice.to_unit(value)
+        figures = int(taken[:n_best].sum()), n_best, int(taken.sum()), len(having)
+        found, _, n_taken, n = figures
+        improbable = hypergeom.cdf(found, n, n_taken, n_best) * len(choice.values) < DROP_SIGNIFICANCE
+        if improbable and not taken[0]:
+            dropped[value] = figures
+    return dropped
+
+
+def _narrowing(stage: int, name: str, distribution: Numeric, focus: Focus, having: Cloud) -> Row:
+    low, high = (distribution.from_unit(end) for end in focus.span)
+    sentence = (
+        f"{name}: the best of {having.n_valued} trials lie around {text(distribution.from_unit(focus.centre))}; "
+        f"most draws now come from [{text(low)}, {text(high)}] of {range_text(distribution)}."
+    )
+    return {
+        "stage": stage, "name": name, "side": BOTH, "low": distribution.low, "high": distribution.high,
+        "new_low": low, "new_high": high, "verdict": NARROWED,
+        "best_position": float(having.positions[name][0]), "sentence": sentence,
+    }  # fmt: skip
+
+
+def _dropping(stage: int, name: str, value: Value, figures: tuple[int, int, int, int]) -> Row:
+    found, n_best, n_taken, n = figures
+    sentence = (
+        f"{name}: {value!r} has {found} of the best {n_best} trials, {n_taken} of all {n}; "
+        "it is drawn only where the whole space is."
+    )
+    return {
+        "stage": stage, "name": name, "side": BOTH, "verdict": f"{DROPPED}: {value!r}",
+        "share_of_best": found / n_best, "share_of_drawn": n_taken / n, "sentence": sentence,
+    }  # fmt: skip

@@ -63,9 +63,7 @@ def made_up(number, values, predictions, epochs=9) -> TrialResult:
 def result(dataset, scorer, number, noise, epochs=9) -> TrialResult:
     predictions = noisy(dataset, number, noise)[dataset.rows.heldout]
     value = score_rows(scorer, dataset, dataset.rows.valid, predictions[: len(dataset.rows.valid)])
-    return made_up(
-        number, {"raw": value - 0.01, "ema": value}, {"raw": predictions, "ema": predictions}, epochs=epochs
-    )
+    return made_up(number, {"raw": value - 0.01, "ema": value}, {"raw": predictions, "ema": predictions}, epochs=epochs)
 
 
 def library_of(*results) -> Library:

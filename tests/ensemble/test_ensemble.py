@@ -4,13 +4,20 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 
 import hpsearch
 from hpsearch.data.dataset import prepare
 from hpsearch.ensemble.ensemble import Ensemble
 from hpsearch.mlp.initialisers import Start, initial_stack
 from hpsearch.mlp.stack import Architecture
+from hpsearch.orchestrator.estimators import EstimatorPredictor
 from hpsearch.orchestrator.learners import Network
 
 
@@ -145,3 +152,41 @@ def test_networks_of_another_size_are_refused():
 
 def test_an_ensemble_says_in_a_line_what_it_is():
     assert repr(ensemble_for(TARGETS["text"])) == "<Ensemble top_models: 3 networks, binary of 'target'>"
+
+
+def test_estimators_that_are_not_ours_vote_and_are_loaded_with_what_they_need(tmp_path):
+    X, y = table(), TARGETS["text"]
+    dataset = prepare(X, y, encoded=False)
+    reading = ColumnTransformer([("levels", OneHotEncoder(), ["colour"])], remainder=SimpleImputer())
+    pipelines = [make_pipeline(reading, RandomForestClassifier(n, random_state=0)).fit(X, dataset.y) for n in (2, 3)]
+    members = tuple(EstimatorPredictor(pipeline, dataset.target, 3) for pipeline in pipelines)
+    ensemble = Ensemble("top_models", dataset.encoding, dataset.target, members, np.array([0.25, 0.75]))
+    ensemble.save(tmp_path / "model")
+    loaded = hpsearch.load(tmp_path / "model")
+    shuffled = X[["age", "size", "colour"]]
+    assert_array_equal(loaded.predict_proba(shuffled), ensemble.predict_proba(X))
+    first, second = (pipeline.predict_proba(X) for pipeline in pipelines)
+    assert_allclose(loaded.predict_proba(X), 0.25 * first + 0.75 * second, rtol=1e-5)
+    assert set(loaded.predict(X)) == {"yes", "no"} and loaded.feature_names_in_.tolist() == ["size", "colour", "age"]
+
+
+class Unknown(ClassifierMixin, BaseEstimator):
+    """An estimator that nobody has reviewed."""
+
+    def predict_proba(self, X):
+        return np.tile([0.25, 0.75], (len(X), 1))
+
+
+def test_a_type_that_nobody_knows_is_refused_unless_the_user_trusts_it(tmp_path):
+    dataset = prepare(table(), TARGETS["text"])
+    unknown = Unknown()
+    unknown.classes_ = np.array([0, 1])
+    trusted = (f"{__name__}.Unknown",)
+    member = EstimatorPredictor(unknown, dataset.target, dataset.n_inputs, trusted)
+    ensemble = Ensemble("best", dataset.encoding, dataset.target, (member,), np.ones(1))
+    with pytest.raises(ValueError, match="Unknown holds objects of type"):
+        replace(ensemble, networks=(replace(member, trusted=()),)).save(tmp_path / "other")
+    ensemble.save(tmp_path / "model")
+    with pytest.raises(ValueError, match="a saved estimator is refused: .*Unknown"):
+        hpsearch.load(tmp_path / "model")
+    assert set(hpsearch.load(tmp_path / "model", trusted=trusted).predict(table())) == {"yes"}

@@ -20,6 +20,7 @@ from hpsearch.space.conversion import (
     Entry,
     as_distribution,
     from_json,
+    from_optuna_value,
     to_json,
     to_optuna,
     to_optuna_value,
@@ -124,6 +125,15 @@ def test_to_optuna_is_over_the_limit_range(
 
 
 @given(distributions(), st.floats(0, 1))
+def test_to_optuna_without_limits_holds_the_range_alone(distribution: Distribution, u: float) -> None:
+    there = to_optuna(distribution, limits=False)
+    assert there._contains(there.to_internal_repr(to_optuna_value(distribution.from_unit(u))))
+    if not isinstance(distribution, Choice):
+        assert isinstance(there, FloatDistribution | IntDistribution)
+        assert (there.low, there.high) == (distribution.low, distribution.high)
+
+
+@given(distributions(), st.floats(0, 1))
 def test_values_go_through_optuna_and_back(distribution: Distribution, u: float) -> None:
     there = to_optuna(distribution)
     assert json_to_distribution(distribution_to_json(there)) == there
@@ -131,6 +141,9 @@ def test_values_go_through_optuna_and_back(distribution: Distribution, u: float)
     back = there.to_external_repr(there.to_internal_repr(stored))
     assert back == stored
     assert type(back) is type(stored)
+    value = from_optuna_value(distribution, back)
+    assert value == distribution.from_unit(u)
+    assert type(value) is type(distribution.from_unit(u))
 
 
 @given(distributions() | plain | st.lists(st.integers()).map(tuple))

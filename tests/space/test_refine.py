@@ -1,183 +1,230 @@
+import json
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from hpsearch.space.distributions import Choice, Integer, LogUniform, Uniform
-from hpsearch.space.refine import DECISION_COLUMNS, EDGE, INSIDE, NATURAL_BOUND, SIGNIFICANCE, UNDECIDED, boundary_check
-from hpsearch.space.space import SearchSpace
+from hpsearch.space.distributions import Choice, Integer, LogUniform, Uniform, as_stored
+from hpsearch.space.proposal import WHOLE_SHARE, Focus, Proposal
+from hpsearch.space.refine import DECISION_COLUMNS, EDGE, NARROWED, refine, start_like
+from hpsearch.space.space import Config, SearchSpace
 
 SPACE = SearchSpace.of(
     {
-        "learning_rate_init": LogUniform(1e-4, 1e-2),
+        "learning_rate_init": LogUniform(1e-5, 1e-1),
         "dropout": Uniform(0.0, 0.5, natural=(0.0, 1.0)),
         "depth": Integer(1, 4),
+        "hidden_layer_sizes": Choice([(64,), (128, 128), (256,)]),
         "schedule": Choice(["constant", "cosine"]),
-        "warmup": Uniform(0.0, 0.2, when={"schedule": "cosine"}),
+        "warmup": Uniform(0.0, 0.2, natural=(0.0, 1.0), when={"schedule": "cosine"}),
+        "batch_size": 32,
     }
 )
+RATE = SearchSpace.of({"rate": LogUniform(1e-4, 1e-2)})
 
 
-def trials_of(
-    space: SearchSpace, value: Callable[[dict[str, Any], float], float], n: int = 128, seed: int = 0
-) -> pd.DataFrame:
-    """A trial table of n draws; `value` is given each config and a standard normal number."""
-    noise = np.random.default_rng(seed).standard_normal(n)
-    configs = [space.draw(seed, 0, number) for number in range(n)]
-    columns = {f"params_{name}": [config.get(name, np.nan) for config in configs] for name in space.distributions}
-    values = [value(config, float(e)) for config, e in zip(configs, noise, strict=True)]
-    return pd.DataFrame({"number": range(n), "value": values, **columns})
+def near_three_thousandths(config: Config) -> float:
+    return -abs(np.log10(config["learning_rate_init"]) + 2.5)
 
 
-def verdicts(decisions: pd.DataFrame) -> dict[Any, Any]:
-    return decisions.set_index(["name", "side"])["verdict"].to_dict()
+def table(space: SearchSpace, configs: list[Config], value: Callable[[Config], float], stage: int = 0) -> pd.DataFrame:
+    columns = {f"params_{name}": [config.get(name) for config in configs] for name in space.distributions}
+    values = [value(config) for config in configs]
+    return pd.DataFrame({"number": range(len(configs)), "stage": stage, "epochs": 1, "value": values, **columns})
 
 
-def test_an_optimum_beyond_the_upper_end_is_an_edge() -> None:
-    trials = trials_of(SPACE, lambda config, e: np.log10(config["learning_rate_init"]) + 0.1 * e)
-    decisions = boundary_check(trials, SPACE, stage=0)
-    found = verdicts(decisions)
-    assert found.pop(("learning_rate_init", "high")) == EDGE
-    assert set(found.values()) == {INSIDE}
-    side = decisions.set_index(["name", "side"]).loc[[("learning_rate_init", "high")]]
-    assert side["p_value"].item() < 1e-6
-    assert side["best_position"].item() > 0.9
-    assert side["share_of_best"].item() > 0.7 > 0.2 > side["share_of_drawn"].item()
+def studied(
+    space: SearchSpace, value: Callable[[Config], float], stages: int, n: int = 32, seed: int = 0
+) -> tuple[Proposal, pd.DataFrame, pd.DataFrame]:
+    """Stages of n draws each, refined after every one: the last proposal, all trials, all decisions."""
+    proposal, parts, decided = Proposal.of(space), [], []
+    for stage in range(stages):
+        parts.append(table(space, proposal.draw(seed, stage, n), value, stage))
+        trials = pd.concat(parts, ignore_index=True).assign(number=lambda t: range(len(t)))
+        proposal, decisions = refine(trials, proposal, stage)
+        decided.append(decisions)
+    return proposal, trials, pd.concat(decided, ignore_index=True)
 
 
-def test_an_optimum_at_a_natural_bound_is_no_reason_to_widen() -> None:
-    trials = trials_of(SPACE, lambda config, e: -config["dropout"] + 0.02 * e)
-    found = verdicts(boundary_check(trials, SPACE, stage=0))
-    assert found.pop(("dropout", "low")) == NATURAL_BOUND
-    assert set(found.values()) == {INSIDE}
+@pytest.mark.parametrize("n", [1, 2, 16, 100])
+def test_a_stage_is_a_latin_hypercube_of_the_space(n: int) -> None:
+    configs = Proposal.of(SPACE).draw(3, 1, n)
+    assert len(configs) == n
+    for name, distribution in SPACE.distributions.items():
+        if isinstance(distribution, LogUniform | Uniform) and not distribution.when:
+            strata = sorted(int(distribution.to_unit(config[name]) * n) for config in configs)  # type: ignore[arg-type]
+            assert strata == list(range(n))
+    assert all(("warmup" in config) == (config["schedule"] == "cosine") for config in configs)
+    assert all(config["batch_size"] == 32 for config in configs)
 
 
-def test_the_end_of_a_short_integer_range_is_an_edge() -> None:
-    trials = trials_of(SPACE, lambda config, e: config["depth"] + 0.1 * e)
-    decisions = boundary_check(trials, SPACE, stage=0)
-    found = verdicts(decisions)
-    assert found.pop(("depth", "high")) == EDGE
-    assert set(found.values()) == {INSIDE}
-    sentence = decisions.loc[(decisions["name"] == "depth") & (decisions["side"] == "high"), "sentence"].item()
-    assert sentence.startswith("depth: 13 of the best 13 trials lie at the top of [1, 4], ")
+def test_draws_are_a_function_of_proposal_seed_stage_and_number() -> None:
+    proposal, _, _ = studied(SPACE, near_three_thousandths, 2)
+    for drawing in (Proposal.of(SPACE), proposal):
+        assert drawing.draw(0, 2, 16) == Proposal.from_json(drawing.to_json()).draw(0, 2, 16)
+        assert drawing.draw(0, 2, 16) != drawing.draw(1, 2, 16)
+        assert drawing.draw(0, 2, 16) != drawing.draw(0, 3, 16)
 
 
-def test_an_optimum_in_the_middle_is_inside() -> None:
-    trials = trials_of(SPACE, lambda config, e: -((np.log10(config["learning_rate_init"]) + 3) ** 2) + 0.01 * e)
-    assert set(verdicts(boundary_check(trials, SPACE, stage=0)).values()) == {INSIDE}
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 1000), st.integers(0, 40), st.integers(1, 40))
+def test_any_trials_give_a_proposal_that_survives_json_and_draws_within_its_space(
+    seed: int, n: int, drawn: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    value = {"nothing": lambda c: np.nan, "noise": lambda c: rng.normal(), "edge": lambda c: c["depth"] - c["dropout"]}
+    for score in value.values():
+        trials = table(SPACE, Proposal.of(SPACE).draw(seed, 0, n), score)
+        proposal, decisions = refine(trials, Proposal.of(SPACE), 0)
+        assert Proposal.from_json(json.loads(json.dumps(proposal.to_json(), allow_nan=False))) == proposal
+        assert decisions.dtypes.astype(str).to_dict() == DECISION_COLUMNS
+        for config in proposal.draw(seed, 1, drawn):
+            for name, value_drawn in config.items():
+                if name in proposal.space.distributions:
+                    distribution = proposal.space.distributions[name]
+                    if isinstance(distribution, Choice):
+                        assert value_drawn in distribution.values
+                    else:
+                        assert distribution.low <= value_drawn <= distribution.high  # type: ignore[operator]
 
 
-def test_a_conditional_hyperparameter_is_judged_among_the_trials_that_have_it() -> None:
-    trials = trials_of(SPACE, lambda config, e: config.get("warmup", 0.3) + 0.002 * e)
-    decisions = boundary_check(trials, SPACE, stage=0)
-    assert verdicts(decisions)["warmup", "high"] == EDGE
-    n_having = int(trials["params_warmup"].notna().sum())
-    sentence = decisions.loc[(decisions["name"] == "warmup") & (decisions["side"] == "high"), "sentence"].item()
-    assert 0 < n_having < len(trials)
-    assert f"of all {n_having} do" in sentence
+def test_draws_crowd_where_the_best_trials_lie_and_some_go_over_the_whole_space() -> None:
+    proposal, _, decisions = studied(SPACE, near_three_thousandths, 3)
+    rates = np.log10([config["learning_rate_init"] for config in proposal.draw(0, 3, 1000)])
+    near = np.abs(rates + 2.5) < 0.5
+    assert near.mean() > 0.7  # one in four of a uniform draw
+    assert (np.abs(rates + 2.5) > 1.5).mean() == pytest.approx(0.45 * WHOLE_SHARE, abs=0.03)
+    last = decisions[(decisions["stage"] == 2) & (decisions["verdict"] == NARROWED)].set_index("name")
+    assert last["new_low"]["learning_rate_init"] < 10**-2.5 < last["new_high"]["learning_rate_init"]
+    assert last["sentence"]["learning_rate_init"].startswith(
+        "learning_rate_init: the best of 96 trials lie around 0.00"
+    )
 
 
-def test_failed_trials_count_as_drawn() -> None:
-    trials = trials_of(SPACE, lambda config, e: config["dropout"] + 0.01 * e)
-    high = trials["params_dropout"] >= 0.45
-    trials.loc[trials.index[high][::2], "value"] = np.nan
-    trials.loc[trials.index[high][1], "value"] = np.inf
-    side = boundary_check(trials, SPACE, stage=0).set_index(["name", "side"]).loc[[("dropout", "high")]]
-    assert side["share_of_drawn"].item() == high.mean()
-    best = trials[np.isfinite(trials["value"])].sort_values("value")["params_dropout"].iloc[-1]
-    assert side["best_position"].item() == best / 0.5
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 1000))
+def test_the_best_trial_is_never_lost(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    proposal, trials, _ = studied(SPACE, lambda config: rng.normal(), 2, 20, seed)
+    best = trials.loc[trials["value"].idxmax()]
+    for name, focus in proposal.focus.items():
+        if pd.notna(best[f"params_{name}"]):
+            low, high = focus.span
+            assert low - 1e-9 <= proposal.space.distributions[name].to_unit(best[f"params_{name}"]) <= high + 1e-9
+    for name, kept in proposal.kept.items():
+        assert best[f"params_{name}"] in kept
 
 
-@pytest.mark.parametrize(("n_valued", "decided"), [(15, False), (16, True)])
-def test_few_trials_leave_it_undecided(n_valued: int, decided: bool) -> None:
-    space = SearchSpace.of({"dropout": Uniform(0.0, 0.5)})
-    trials = trials_of(space, lambda config, e: config["dropout"], n=40)
-    trials.loc[n_valued:, "value"] = np.nan
-    decisions = boundary_check(trials, space, stage=0)
-    assert (UNDECIDED not in set(decisions["verdict"])) == decided
-    assert decisions["p_value"].notna().all() == decided
-    if not decided:
-        assert decisions["sentence"][1] == (
-            "dropout: too few trials to judge the top of [0, 0.5]: 15 have a value, 16 are needed."
-        )
+def test_more_trials_allow_a_narrower_focus() -> None:
+    widths = [studied(SPACE, near_three_thousandths, 1, n)[0].focus["learning_rate_init"].width for n in (16, 512)]
+    assert widths[0] > 1.5 * widths[1]
 
 
-def test_no_trial_has_it_or_none_has_a_value() -> None:
-    trials = trials_of(SPACE, lambda config, e: np.nan).drop(columns="params_warmup")
-    decisions = boundary_check(trials, SPACE, stage=0)
-    assert set(decisions["verdict"]) == {UNDECIDED}
-    assert decisions["best_position"].isna().all()
-    assert decisions.loc[decisions["name"] == "warmup", "share_of_drawn"].isna().all()
-    empty = boundary_check(trials.iloc[:0], SPACE, stage=0)
-    assert set(empty["verdict"]) == {UNDECIDED}
+def test_with_too_few_trials_nothing_is_narrowed() -> None:
+    proposal, decisions = refine(
+        table(SPACE, Proposal.of(SPACE).draw(0, 0, 7), near_three_thousandths), Proposal.of(SPACE), 0
+    )
+    assert proposal == Proposal.of(SPACE)
+    assert set(decisions["verdict"]) == {"undecided: too few trials"}
 
 
-def test_the_table_has_the_columns_of_decisions() -> None:
-    decisions = boundary_check(trials_of(SPACE, lambda config, e: e), SPACE, stage=3)
-    assert decisions.dtypes.astype(str).to_dict() == DECISION_COLUMNS
-    assert decisions["name"].unique().tolist() == ["learning_rate_init", "dropout", "depth", "warmup"]
-    assert decisions["side"].tolist() == ["low", "high"] * 4
-    assert set(decisions["stage"]) == {3}
-    assert decisions["new_low"].equals(decisions["low"].rename("new_low"))
-    assert decisions["new_high"].equals(decisions["high"].rename("new_high"))
-    nothing = boundary_check(trials_of(SPACE, lambda config, e: e), SearchSpace.of({"schedule": "cosine"}), stage=0)
-    assert nothing.dtypes.astype(str).to_dict() == DECISION_COLUMNS
-    assert len(nothing) == 0
+def test_one_lucky_point_does_not_move_the_focus() -> None:
+    trials = table(RATE, Proposal.of(RATE).draw(0, 0, 128), lambda config: -abs(np.log10(config["rate"]) + 3.5))
+    before, _ = refine(trials, Proposal.of(RATE), 0)
+    trials.loc[trials["params_rate"].idxmax(), "value"] = 1.0
+    after, _ = refine(trials, Proposal.of(RATE), 0)
+    assert abs(after.focus["rate"].centre - before.focus["rate"].centre) < 0.05
 
 
-def test_the_trials_are_left_as_they_were() -> None:
-    trials = trials_of(SPACE, lambda config, e: e)
+def test_survivors_of_later_rungs_attract_more_than_higher_early_scores() -> None:
+    trials = table(RATE, Proposal.of(RATE).draw(0, 0, 64), lambda config: np.log10(config["rate"]))
+    survivors = trials["params_rate"].between(10**-3.6, 10**-3.2)
+    trials.loc[survivors, "epochs"] = 9
+    proposal, _ = refine(trials, Proposal.of(RATE), 0)
+    assert proposal.focus["rate"].centre == pytest.approx(0.3, abs=0.07)
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+def test_clearly_worse_choices_are_drawn_over_the_whole_space_only(as_text: bool) -> None:
+    good = {(64,): 0.0, (128, 128): 1.0, (256,): 0.9}
+    trials = table(SPACE, Proposal.of(SPACE).draw(0, 0, 96), lambda config: good[config["hidden_layer_sizes"]])  # type: ignore[index]
+    trials["value"] += 0.1 * np.random.default_rng(0).standard_normal(96)
+    if as_text:
+        trials["params_hidden_layer_sizes"] = [as_stored(value) for value in trials["params_hidden_layer_sizes"]]
+    proposal, decisions = refine(trials, Proposal.of(SPACE), 0)
+    assert proposal.kept == {"hidden_layer_sizes": ((128, 128), (256,))}
+    drawn = [config["hidden_layer_sizes"] for config in proposal.draw(0, 1, 300)]
+    assert drawn.count((64,)) / 300 == pytest.approx(WHOLE_SHARE / 3, abs=0.02)
+    dropped = decisions[decisions["verdict"].str.startswith("dropped")]
+    assert dropped["verdict"].tolist() == ["dropped: (64,)"]
+    assert (
+        dropped["sentence"].item().startswith("hidden_layer_sizes: (64,) has 0 of the best 32 trials, 32 of all 96; ")
+    )
+
+
+def test_conditional_hyperparameters_are_narrowed_among_the_trials_that_have_them() -> None:
+    trials = table(SPACE, Proposal.of(SPACE).draw(0, 0, 96), lambda config: -abs(config.get("warmup", 0.2) - 0.05))  # type: ignore[operator]
+    proposal, _ = refine(trials, Proposal.of(SPACE), 0)
+    assert proposal.focus["warmup"].centre == pytest.approx(0.25, abs=0.1)
+    assert all(("warmup" in config) == (config["schedule"] == "cosine") for config in proposal.draw(0, 1, 50))
+
+
+def test_a_range_grows_where_the_best_trials_crowd_at_its_end_and_further_the_second_time() -> None:
+    proposal, _, decisions = studied(RATE, lambda config: np.log10(config["rate"]), 3, 64)
+    edges = decisions[decisions["verdict"] == EDGE]
+    assert edges["new_high"].tolist() == pytest.approx([1e-1, 10.0])
+    assert edges["high"].tolist() == pytest.approx([1e-2, 1e-1])
+    assert edges["sentence"].iloc[0].endswith("; widened to [0.0001, 0.1].")
+    assert proposal.space.distributions["rate"].high == pytest.approx(10.0)  # the limit: three decades
+    assert proposal.space.to_optuna() == RATE.to_optuna()
+
+
+def test_part_of_the_next_stage_is_drawn_in_what_a_range_gained() -> None:
+    trials = table(RATE, Proposal.of(RATE).draw(0, 0, 64), lambda config: np.log10(config["rate"]))
+    proposal, _ = refine(trials, Proposal.of(RATE), 0)
+    fresh = np.mean([config["rate"] > 1e-2 for config in proposal.draw(0, 1, 64)])
+    assert fresh >= 0.2
+    assert any(config["rate"] > 5e-2 for config in proposal.draw(0, 1, 64))
+
+
+def test_a_range_at_its_limits_stays_and_keeps_the_verdict() -> None:
+    space = SearchSpace.of({"rate": LogUniform(1e-4, 1e-2, limits=(1e-5, 1e-2))})
+    proposal, _, decisions = studied(space, lambda config: np.log10(config["rate"]), 1, 64)
+    assert EDGE in set(decisions["verdict"])
+    assert proposal.space == space
+
+
+def test_warn_only_judges() -> None:
+    trials = table(RATE, Proposal.of(RATE).draw(0, 0, 64), lambda config: np.log10(config["rate"]))
     before = trials.copy(deep=True)
-    first, second = boundary_check(trials, SPACE, stage=0), boundary_check(trials, SPACE, stage=0)
-    pd.testing.assert_frame_equal(first, second)
+    proposal = Proposal.of(RATE)
+    after, decisions = refine(trials, proposal, 2, "warn")
+    assert after is proposal
+    assert decisions["verdict"].tolist()[1] == EDGE
+    assert decisions["sentence"][1].endswith("consider raising its upper end.")
     pd.testing.assert_frame_equal(trials, before)
+    with pytest.raises(ValueError, match="`mode` must be one of auto, warn, but got 'of'"):
+        refine(trials, proposal, 2, "of")  # type: ignore[arg-type]
 
 
-def planted(n_best_outer: int, low: float, high: float) -> tuple[pd.DataFrame, SearchSpace]:
-    """128 trials, thirteen of them in the top tenth, of which so many are among the best thirteen."""
-    space = SearchSpace.of({"rate": LogUniform(low, high)})
-    values = np.arange(128, 0, -1)
-    outer = np.r_[:n_best_outer, 40 : 53 - n_best_outer]
-    units = np.where(np.isin(np.arange(128), outer), 0.95, 0.5)
-    rates = [space.distributions["rate"].from_unit(float(u)) for u in units]
-    return pd.DataFrame({"number": range(128), "value": values, "params_rate": rates}), space
+def test_an_earlier_study_is_a_start_for_what_both_have() -> None:
+    earlier = SearchSpace.of({"learning_rate_init": LogUniform(1e-6, 1e-1), "momentum": Uniform(0.0, 1.0)})
+    trials = table(earlier, Proposal.of(earlier).draw(0, 0, 64), near_three_thousandths)
+    proposal, decisions = start_like(trials, SPACE)
+    narrow, _ = refine(trials, Proposal.of(SPACE), 0)
+    assert set(proposal.focus) == {"learning_rate_init"}
+    assert proposal.space == SPACE
+    assert proposal.focus["learning_rate_init"].width > 1.2 * narrow.focus["learning_rate_init"].width
+    assert decisions["stage"].tolist() == [-1]
+    assert decisions["sentence"].item().endswith("(from an earlier study)")
 
 
-def test_sentences_are_for_people() -> None:
-    trials, space = planted(8, 1e-4, 1e-2)
-    low, high = boundary_check(trials, space, stage=0)["sentence"]
-    assert high == (
-        "rate: 8 of the best 13 trials lie in the top tenth of [0.0001, 0.01], 13 of all 128 do (p = 2e-06); "
-        "consider raising its upper end."
-    )
-    assert low == (
-        "rate: 0 of the best 13 trials lie in the bottom tenth of [0.0001, 0.01], 0 of all 128 do (p = 1); "
-        "they do not crowd there."
-    )
-    bounded = space.with_natural_bounds({"rate": (0, 1e-2)})
-    assert boundary_check(trials, bounded, stage=0)["sentence"][1].endswith(
-        "(p = 2e-06); 0.01 is a natural bound, so there is nothing to widen."
-    )
-
-
-def test_the_p_value_is_the_hypergeometric_tail_times_the_sides() -> None:
-    trials, space = planted(4, 1e-4, 1e-2)
-    rng = np.random.default_rng(0)
-    outer = (rng.permuted(np.tile(np.arange(128) < 13, (200_000, 1)), axis=1)[:, :13]).sum(axis=1)
-    p_value = boundary_check(trials, space, stage=0)["p_value"][1]
-    assert p_value == pytest.approx(2 * np.mean(outer >= 4), rel=0.05)
-
-
-@pytest.mark.parametrize("n", [16, 128])
-def test_false_alarms_are_rare_where_nothing_matters(n: int) -> None:
-    repetitions = 200
-    alarms = pd.concat(
-        [boundary_check(trials_of(SPACE, lambda config, e: e, n, seed), SPACE, 0) for seed in range(repetitions)]
-    )
-    alarms = alarms.assign(alarm=alarms["verdict"].isin([EDGE, NATURAL_BOUND]))
-    per_side = alarms.groupby(["name", "side"])["alarm"].mean()
-    assert per_side.max() <= SIGNIFICANCE
-    # Bonferroni promises as much for all sides of a study together; two standard errors of grace.
-    assert alarms["alarm"].sum() / repetitions <= SIGNIFICANCE + 2 * np.sqrt(SIGNIFICANCE / repetitions)
+@given(st.floats(0, 1), st.floats(1e-3, 3))
+def test_a_focus_folds_its_normal_distribution_into_the_range(centre: float, width: float) -> None:
+    positions = Focus(centre, width).positions((np.arange(1000) + 0.5) / 1000)
+    assert positions.min() >= 0 and positions.max() <= 1
+    if 4 * width < min(centre, 1 - centre):
+        assert positions.std() == pytest.approx(width, rel=0.02)

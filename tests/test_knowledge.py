@@ -1,0 +1,92 @@
+"""What a user or an earlier study knows at the start."""
+
+import pytest
+from sklearn.datasets import load_wine
+
+from hpsearch import Choice, LogUniform, Uniform, search
+from hpsearch.knowledge import first_configs, start_from
+from hpsearch.space.space import SearchSpace
+
+SPACE = SearchSpace.of(
+    {
+        "learning_rate_init": LogUniform(1e-3, 1e-1),
+        "dropout": Uniform(0.0, 0.5, natural=(0, 1), limits=(0.0, 0.9)),
+        "hidden_layer_sizes": Choice([(8,), (8, 8)]),
+        "batch_size": 32,
+    }
+)
+DEFAULT = {"learning_rate_init": 0.01, "dropout": 0.1, "hidden_layer_sizes": (8,), "batch_size": 32}
+
+
+def test_the_default_config_is_always_among_the_first():
+    assert first_configs([], SPACE, DEFAULT) == (DEFAULT,)
+    assert first_configs([DEFAULT], SPACE, DEFAULT) == (DEFAULT,), "once is enough"
+
+
+def test_what_a_first_config_leaves_open_is_as_in_the_default_one():
+    mine, default = first_configs([{"dropout": 0.3}], SPACE, DEFAULT)
+    assert mine == DEFAULT | {"dropout": 0.3} and default == DEFAULT
+
+
+def test_a_first_config_may_lie_beyond_its_range_but_not_beyond_its_limits():
+    (mine, _) = first_configs([{"dropout": 0.8, "hidden_layer_sizes": [8, 8]}], SPACE, DEFAULT)
+    assert mine["dropout"] == 0.8 and mine["hidden_layer_sizes"] == (8, 8)
+
+
+@pytest.mark.parametrize(
+    ("first", "message"),
+    [
+        ({"dropout": 0.1}, "first must be a list of configs"),
+        ("dropout", "first must be a list of configs"),
+        ([0.1], r"first\[0\] must be a dict"),
+        ([{}, {"droput": 0.1}], r"first\[1\] has 'droput' \(did you mean 'dropout'\?\)"),
+        ([{"dropout": 0.95}], r"first\[0\]\['dropout'\] must be a number from 0 to 0.9, but got 0.95"),
+        ([{"dropout": "much"}], "must be a number"),
+        ([{"hidden_layer_sizes": (64,)}], "must be one of"),
+        ([{"batch_size": 64}], r"must be one of \[32\], but got 64"),
+    ],
+)
+def test_a_first_config_that_cannot_be_is_refused(first, message):
+    with pytest.raises(ValueError, match=message):
+        first_configs(first, SPACE, DEFAULT)
+
+
+@pytest.fixture(scope="module")
+def earlier(tmp_path_factory):
+    """A study whose best trials have a large learning rate."""
+    file = tmp_path_factory.mktemp("earlier") / "other.db"
+    X, y = load_wine(return_X_y=True)
+    space = {"hidden_layer_sizes": (8,), "batch_size": 32, "learning_rate_init": LogUniform(1e-6, 1e-1)}
+    search(X, y, space=space, n_trials=24, max_epochs=9, storage=file, study_name="wine", n_jobs=2, verbose=0)
+    return file
+
+
+def test_a_study_like_an_earlier_one_begins_where_that_one_was_best(earlier):
+    space = SearchSpace.of({"learning_rate_init": LogUniform(1e-6, 1e-1), "dropout": Uniform(0.0, 0.5)})
+    proposal, decisions = start_from(earlier, space)
+    drawn = [config["learning_rate_init"] for config in proposal.draw(0, 0, 40)]
+    assert sum(rate > 1e-4 for rate in drawn) > 30, "20 of 40 would be from the whole range"
+    assert set(decisions["stage"]) == {-1} and "learning_rate_init" in decisions["sentence"].iloc[0]
+
+
+def test_where_a_study_began_is_recorded_and_told(earlier, tmp_path):
+    X, y = load_wine(return_X_y=True)
+    space = {"hidden_layer_sizes": (8,), "batch_size": 32, "learning_rate_init": LogUniform(1e-6, 1e-1)}
+    asked = {"space": space, "n_trials": 6, "max_epochs": 3, "storage": tmp_path / "s.db", "verbose": 0}
+    first = search(X, y, like=(earlier, "wine"), **asked)
+    assert -1 in set(first.decisions["stage"])
+    again = search(X, y, like=earlier, **asked)
+    assert again.decisions.equals(first.decisions)
+    columns = ["number", "value", "params_learning_rate_init"]
+    assert again.trials[columns].equals(first.trials[columns])
+
+
+def test_what_is_no_earlier_study_is_refused(earlier, tmp_path):
+    with pytest.raises(ValueError, match="must name one study"):
+        start_from((earlier, "iris"), SPACE)
+    with pytest.raises(ValueError, match="must name one study"):
+        start_from(tmp_path / "nothing.db", SPACE)
+    with pytest.raises(ValueError, match="has searched none of alpha"):
+        start_from(earlier, SearchSpace.of({"alpha": LogUniform(1e-6, 1.0)}))
+    with pytest.raises(ValueError, match="like must be the file"):
+        start_from(7, SPACE)  # type: ignore[arg-type]
