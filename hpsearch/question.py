@@ -11,7 +11,8 @@ from hpsearch.mlp.recipe import BOUNDS, HYPERPARAMETERS
 from hpsearch.mlp.train import steps_per_epoch
 from hpsearch.orchestrator.drawing import MODES, Drawing
 from hpsearch.orchestrator.estimators import EstimatorLearner
-from hpsearch.orchestrator.learners import Learner, MLPLearner, default_config, default_space, largest_batch
+from hpsearch.orchestrator.learner import Learner
+from hpsearch.orchestrator.networks import MLPLearner, default_config, default_space, largest_batch
 from hpsearch.orchestrator.plan import MIN_EPOCHS, default_max_epochs
 from hpsearch.orchestrator.run import Problem
 from hpsearch.space.distributions import Choice, Distribution
@@ -23,10 +24,10 @@ N_CHECKED = 64
 
 def problem_of(
     X: object, y: object, *, space: Mapping[str, object] | None = None, estimator: object = None,
-    max_epochs: int | None = None, random_state: int = 0, scoring: object = None, refine: Literal["off", "warn", "auto"] = "auto",
-    first: Sequence[Mapping[str, object]] = (), like: Like = None, sampler: Callable[[int], Any] | None = None,
-    error_score: float | str = math.nan, trial_timeout: float | None = None, trial_memory: float | None = None,
-    trusted: Sequence[str] = (), **data: Any,
+    max_epochs: int | None = None, random_state: int = 0, scoring: object = None,
+    refine: Literal["off", "warn", "auto"] = "auto", first: Sequence[Mapping[str, object]] = (), like: Like = None,
+    sampler: Callable[[int], Any] | None = None, error_score: float | str = math.nan,
+    trial_timeout: float | None = None, trial_memory: float | None = None, trusted: Sequence[str] = (), **data: Any,
 ) -> tuple[Problem[Any], int]:  # fmt: skip
     """The problem, and the epochs of the longest trials; the arguments are those of `search`, `data` of `prepare`.
 

@@ -28,10 +28,11 @@ from hpsearch.ensemble.candidates import Candidates
 from hpsearch.ensemble.ensemble import Ensemble
 from hpsearch.ensemble.members import Library, Member, member_table
 from hpsearch.mlp.kernels import one_blas_thread
-from hpsearch.orchestrator.learners import MLPLearner
+from hpsearch.orchestrator.networks import MLPLearner
 from hpsearch.orchestrator.plan import Plan
-from hpsearch.orchestrator.run import Problem, RungRecord, StageRecord, Workers, run, score_rows, train_again
+from hpsearch.orchestrator.run import Problem, RungRecord, StageRecord, Workers, run, train_again
 from hpsearch.orchestrator.stop import Stop
+from hpsearch.orchestrator.training import score_rows
 from hpsearch.question import problem_of
 from hpsearch.record.tables import decision_table, history_table, trial_table
 from hpsearch.record.trials import StudyRecord
@@ -42,7 +43,7 @@ from hpsearch.report.progress import ProgressReport
 
 Callback = Callable[[RungRecord], object]
 
-SHAPING = ("numpy", "scipy", "numba", "scikit-learn")
+SHAPING = ("numpy", "scipy", "numba", "scikit-learn", "skops")
 """Packages whose versions shape the bits of a model."""
 N_TRIALS = 64
 """Of a study that does not say otherwise."""
@@ -110,6 +111,12 @@ class Study:
         return (*self.dataset.warnings, *getattr(self.problem.learner, "warnings", ()), *scorers)
 
     @property
+    def _error_score(self) -> float:
+        """What a failed trial is worth, for estimators whose user says so."""
+        given = getattr(self.problem.learner, "error_score", math.nan)
+        return math.nan if given == "raise" else float(given)
+
+    @property
     def identity(self) -> dict[str, Any]:
         """What must be the same when the study is continued."""
         # the first difference is told, so causes come first: the seed deals the rows, and defaults follow the data
@@ -119,6 +126,7 @@ class Study:
             "scoring": self.problem.scorer.name,
             "max_epochs": self.max_epochs,
             "space": self.problem.drawing.space.to_json(),
+            "estimator": repr(getattr(self.problem.learner, "estimator", None)),
             "refine": self.problem.drawing.mode,
             "first": json.loads(json.dumps(self.problem.drawing.first)),
         }
@@ -274,7 +282,7 @@ class Study:
         self, plan: Plan, record: StudyRecord, ensembles: Sequence[Average], library: Library, curves: Curves,
         candidates: Candidates, decisions: pd.DataFrame, chance: pd.DataFrame, ended: str,
     ) -> Findings:  # fmt: skip
-        trials = curves.with_scores(trial_table(record.study))
+        trials = curves.with_scores(trial_table(record.study), self._error_score)
         final = candidates.best(self.dataset, self.problem.scorer)
         best = library.best_first(self.problem.learner.weights[-1])[0]
         best_config, best_value = best.result.config, best.valid_value

@@ -16,6 +16,7 @@ from hpsearch.mlp.cache import is_cached
 VERBS = {
     "run": "Carry out a study, or continue it.",
     "validate": "Check a study file against its data; nothing is run or written.",
+    "plan": "Say what a run would do, and how long it may take; nothing is written.",
     "status": "Say how far a study is, also while it runs.",
     "report": "Write tables and page again from what is kept; nothing is trained.",
     "predict": "Predict the rows of a table with the model of a study.",

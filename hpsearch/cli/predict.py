@@ -20,10 +20,10 @@ from hpsearch.record.tables import write_csv
 def predict(study: Path, table: Path, output: str) -> None:
     """Predict the rows of a table with the model of a study.
 
-    TABLE is a .csv, .csv.gz or .parquet file with the columns of the study's table; the target, the row weights and
-    columns that the study drops may be among them and are not looked at. The output is CSV, in the order of the rows:
-    `prediction` and, for classes, their probabilities, `probability_<label>`. STUDY may also be a model folder, which
-    knows of its inputs and its target only.
+    TABLE is a .csv, .csv.gz or .parquet file with the columns of the study's table; the target, row weights, groups
+    and columns that the study drops may be among them and are not looked at. The output is CSV, in the order of the
+    rows: `prediction` and, for classes, their probabilities, `probability_<label>`. STUDY may also be a model folder,
+    which knows of its inputs and its target only.
 
     \b
     Example:
@@ -77,7 +77,10 @@ def _model(study: Path) -> tuple[Ensemble, list[str]]:
     folder, unused = study, set[str]()
     if not (study / MANIFEST).is_file():
         file = read_study_file(study)
-        folder, unused = file.model, {name for name in (*file.data.drop, file.data.sample_weight) if name}
+        folder, unused = (
+            file.model,
+            {name for name in (*file.data.drop, file.data.sample_weight, file.data.groups) if name},
+        )
     with refusing(folder):
         try:
             ensemble = load(folder)

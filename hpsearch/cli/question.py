@@ -10,6 +10,8 @@ from hpsearch.cli.ending import Refused, refusing
 from hpsearch.cli.study_file import Data, StudyFile
 from hpsearch.data.columns import did_you_mean
 from hpsearch.data.table import read_source
+from hpsearch.knowledge import Like
+from hpsearch.orchestrator.plan import Plan
 from hpsearch.space.space import entries_from_json
 from hpsearch.study import Study
 
@@ -27,18 +29,43 @@ def checked_study(file: StudyFile) -> Study:
     _check_columns(file, table)
     table = table.drop(columns=file.data.drop)
     weights = None if file.data.sample_weight is None else table.pop(file.data.sample_weight)
+    groups = None if file.data.groups is None else table.pop(file.data.groups)
+    search, given = file.search, given_plan(file)
     with refusing(file.path), _named_as_in_file(file.data):
         return Study.of(
-            table, file.data.target, title=file.title, space=space, max_epochs=file.search.max_epochs,
-            random_state=file.search.random_state, scoring=file.search.scoring, task=file.data.task,
-            categorical=file.data.categorical, sample_weight=weights, test_size=file.data.test_size,
+            table, file.data.target, title=file.title, space=space,
+            max_epochs=search.max_epochs if given is None else given.max_epochs,
+            random_state=search.random_state, scoring=search.scoring, refine=search.refine, first=search.first,
+            like=_earlier(file), task=file.data.task, categorical=file.data.categorical, sample_weight=weights,
+            test_size=file.data.test_size, cv=search.cv, groups=groups,
         )  # fmt: skip
+
+
+def given_plan(file: StudyFile) -> Plan | None:
+    """The plan that a study file gives; None if it leaves that to us.
+
+    Raises:
+        Refused: for rungs whose epochs do not rise.
+    """
+    if not file.search.plan:
+        return None
+    with refusing(f"{file.path}: [search] plan"):
+        return Plan.from_json([stage.model_dump() for stage in file.search.plan])
+
+
+def _earlier(file: StudyFile) -> Like:
+    """The earlier study to start from; its file lies relative to the study file."""
+    like = file.search.like
+    if like is None:
+        return None
+    path = file.path.parent / like.file
+    return path if like.study_name is None else (path, like.study_name)
 
 
 def _check_columns(file: StudyFile, table: pd.DataFrame) -> None:
     """Every column that is named must be there, and none that is dropped may be asked for."""
     names, data = list(table.columns), file.data
-    asked = [("target", data.target), ("sample_weight", data.sample_weight)]
+    asked = [("target", data.target), ("sample_weight", data.sample_weight), ("groups", data.groups)]
     asked += [("categorical", name) for name in data.categorical]
     for key, name in [*asked, *(("drop", name) for name in data.drop)]:
         if name is not None and name not in names:

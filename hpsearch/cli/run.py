@@ -9,7 +9,7 @@ import click
 from hpsearch.cli.ending import FailedOn, NoModel, refusing
 from hpsearch.cli.findings import show_findings, write_findings, write_trials
 from hpsearch.cli.kept import refuse_another_name
-from hpsearch.cli.question import checked_study
+from hpsearch.cli.question import checked_study, given_plan
 from hpsearch.cli.study_file import STUDY, StudyFile, overridden, read_study_file
 from hpsearch.orchestrator.plan import Plan
 from hpsearch.orchestrator.run import Workers
@@ -105,5 +105,5 @@ def _writing(file: StudyFile, asked: Study) -> Iterator[tuple[StudyRecord, Plan]
             refuse_another_name(file)
             record = stack.enter_context(open_record(file.storage, file.name, synchronous=file.search.synchronous))
             remove_leftovers(file.out)
-            plan = asked.plan(record, file.search.n_trials)
+            plan = asked.plan(record, file.search.n_trials, given_plan(file))
         yield record, plan

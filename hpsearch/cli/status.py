@@ -9,6 +9,7 @@ import click
 
 from hpsearch.cli.kept import reading
 from hpsearch.cli.show import show_items, show_table
+from hpsearch.cli.stages import rung_name, trials_done
 from hpsearch.cli.study_file import STUDY, read_study_file
 from hpsearch.orchestrator.plan import Plan
 from hpsearch.record.checkpoints import FolderCheckpoints
@@ -23,7 +24,7 @@ def status(study: Path) -> None:
     """Say how far a study is, also while it runs.
 
     Takes no lock and reads no data. A trial counts for a rung as soon as its checkpoint is written; values are known
-    when the rung ends.
+    when the rung ends. Survivors of a stage count where they go on; a trial that fails never reaches a later rung.
 
     \b
     Example:
@@ -67,10 +68,7 @@ def _best(record: StudyRecord) -> str:
 
 
 def _rungs(plan: Plan, kept: dict[int, set[int]]) -> Iterator[tuple[object, ...]]:
-    """One row per rung: how many of its trials have come to its end. Those that failed do not reach later rungs."""
-    for place, stage in enumerate(plan.stages):
-        first, due = plan.first_trial(place), stage.n_trials
-        for position, rung in enumerate(stage.rungs):
-            done = sum(rung.epochs in kept.get(trial, ()) for trial in range(first, first + stage.n_trials))
-            yield f"{place + 1}/{len(plan.stages)}", f"{position + 1}/{len(stage.rungs)}", rung.epochs, done, due
-            due = rung.keep
+    """One row per rung: how many trials have come to its end, of those that will if none fails."""
+    done = trials_done(plan, kept)
+    for step in plan.steps():
+        yield *rung_name(plan, step), step.epochs, done[step.stage, step.epochs], step.n_trained

@@ -1,12 +1,13 @@
 """study.toml: what a study asks for, read and checked key by key, without a look at the data."""
 
 import tomllib
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
 import click
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 
 from hpsearch.cli.ending import Refused
@@ -35,18 +36,49 @@ class Data(Section):
     task: Literal["binary", "multiclass", "regression"] | None = None
     test_size: int | float | None = None
     sample_weight: str | None = None
+    groups: str | None = None
+
+
+class RungAsked(Section):
+    """A rung of a stage of [[search.plan]]."""
+
+    epochs: int = Field(ge=1)
+    keep: int = Field(ge=1)
+
+
+class StageAsked(Section):
+    """[[search.plan]]: one stage; see `Stage` for what each key means."""
+
+    name: str
+    n_trials: int = Field(ge=1)
+    rungs: list[RungAsked]
+
+
+class Earlier(Section):
+    """The file of an earlier study, relative to the study file, and its name, where the file holds several."""
+
+    file: str
+    study_name: str | None = None
 
 
 class Search(Section):
-    """[search]: how the space is searched; see `search` for what each key means."""
+    """[search]: how the space is searched; see `search` for what each key means.
 
-    n_trials: int = Field(default=64, ge=1)
+    What is no text, number or table cannot be given: an estimator, a sampler, a splitter or a score of one's own.
+    """
+
+    n_trials: int | None = Field(default=None, ge=1)
     max_epochs: int | None = Field(default=None, ge=1)
+    plan: list[StageAsked] = []
+    refine: Literal["off", "warn", "auto"] = "auto"
+    first: list[dict[str, Any]] = []
+    like: Earlier | None = None
+    cv: int | None = Field(default=None, ge=2)
     timeout: float | None = Field(default=None, ge=0)
     n_jobs: int = -1
     backend: Literal["threading", "loky", "sequential"] | None = None
     random_state: int = Field(default=0, ge=0, lt=2**64)
-    scoring: str | None = None
+    scoring: list[str] | None = None
     refit: bool = False
     synchronous: Literal["normal", "full"] = "normal"
 
@@ -56,6 +88,23 @@ class Search(Section):
         if n_jobs == 0:
             raise ValueError("must be a number of workers, or -1 for one per core, but not 0")
         return n_jobs
+
+    @field_validator("scoring", mode="before")
+    @classmethod
+    def _only_one(cls, scoring: object) -> object:
+        return [scoring] if isinstance(scoring, str) else scoring
+
+    @field_validator("like", mode="before")
+    @classmethod
+    def _only_a_file(cls, like: object) -> object:
+        return {"file": like} if isinstance(like, str) else like
+
+    @field_validator("plan")
+    @classmethod
+    def _has_epochs_of_its_own(cls, plan: list[StageAsked], values: ValidationInfo) -> list[StageAsked]:
+        if plan and values.data.get("max_epochs") is not None:
+            raise ValueError("must not be given beside max_epochs: its rungs have epochs of their own")
+        return plan
 
 
 class Report(Section):
@@ -110,6 +159,9 @@ class StudyFile(Content):
 
 
 SECTIONS: dict[str, type[Section]] = {"data": Data, "search": Search, "report": Report}
+PARTS: dict[str, type[Section]] = {"plan": StageAsked, "rungs": RungAsked, "like": Earlier}
+"""Keys of a section whose values are tables with keys of their own."""
+KEYS = {key for section in (*SECTIONS.values(), *PARTS.values()) for key in section.model_fields}
 
 
 def overridden(file: StudyFile, **given: Any) -> StudyFile:
@@ -162,18 +214,46 @@ def _sentence(errors: list[ErrorDetails]) -> str:
     """The first thing that is wrong, in words."""
     first = errors[0]
     (top, *rest), value = first["loc"], first["input"]
+    if first["type"] in ("extra_forbidden", "missing") and len(rest) > 1:
+        return _of_a_part(first)
     if first["type"] == "extra_forbidden":
         return _unknown(str(top), str(rest[0])) if rest else _unknown("", str(top), isinstance(value, dict))
     if first["type"] == "missing":
         return f"[{top}] lacks {rest[0]}" if rest else f"it lacks {_named(str(top))}"
-    if first["type"] in ("model_type", "dict_type"):
+    if first["type"] in ("model_type", "dict_type") and not rest:
         return f"{top} = {value!r} must be a section, [{top}]"
-    where = f"[{top}] {rest[0]}" if rest else str(top)
-    where += "".join(f"[{part}]" for part in rest[1:] if isinstance(part, int))
+    where = _place(first["loc"])
+    if first["type"] == "model_type":
+        return f"{where} = {value!r} must be a table with the keys {', '.join(_part(rest).model_fields)}"
     # a value that may be of several types has one error for each
     messages = [error["msg"] for error in errors if error["loc"][:2] == first["loc"][:2]]
     rules = [message.removeprefix("Value error, must be ").removeprefix("Input should be ") for message in messages]
     return f"{where} = {value!r} must be {' or '.join(rules)}"
+
+
+def _place(loc: tuple[int | str, ...]) -> str:
+    """Where in the file something is: "[search] plan[0] rungs[1] epochs"."""
+    top, *rest = loc
+    # of a value that may be of several types, the type stands in the place as well
+    shown = [part for part in rest if isinstance(part, int) or part in KEYS]
+    parts = [f"[{part}]" if isinstance(part, int) else f" {part}" for part in shown]
+    return (f"[{top}]" if rest else str(top)) + "".join(parts)
+
+
+def _part(loc: Sequence[int | str]) -> type[Section]:
+    """What the table at a place inside a section is made of."""
+    return next(PARTS[part] for part in reversed(loc) if isinstance(part, str) and part in PARTS)
+
+
+def _of_a_part(error: ErrorDetails) -> str:
+    """What to say of a key that a table inside a section lacks, or has and should not."""
+    *place, key = error["loc"]
+    if error["type"] == "missing":
+        return f"{_place(tuple(place))} lacks {key}"
+    known = _part(place).model_fields
+    nearest = get_close_matches(str(key), known, n=1)
+    hint = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(known)}"
+    return f"{_place(tuple(place))} {key} is not known; {hint}"
 
 
 def _unknown(section: str, key: str, is_section: bool = False) -> str:

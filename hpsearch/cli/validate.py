@@ -6,13 +6,12 @@ import click
 
 from hpsearch.cli.ending import refusing
 from hpsearch.cli.kept import reading
-from hpsearch.cli.question import checked_study
+from hpsearch.cli.question import checked_study, given_plan
 from hpsearch.cli.show import show_items, show_table, show_warnings
+from hpsearch.cli.stages import rung_name, state_of
 from hpsearch.cli.study_file import STUDY, read_study_file
 from hpsearch.data.columns import Dropped, listed
 from hpsearch.data.dataset import Dataset
-from hpsearch.orchestrator.plan import Plan
-from hpsearch.record.trials import StudyRecord
 from hpsearch.space.conversion import to_json
 from hpsearch.space.space import SearchSpace
 
@@ -31,19 +30,16 @@ def validate(study: Path) -> None:
     file = read_study_file(study)
     asked = checked_study(file)
     with reading(file) as record, refusing(file.path):
-        plan = asked.planned(record, file.search.n_trials)
-        state = _state(record, plan)
+        plan = asked.planned(record, file.search.n_trials, given_plan(file))
+        state = state_of(record, plan)
     found = _found(asked.dataset, file.data.drop)
-    show_items({"study": f"{file.name}, {state}", **found, "score": asked.problem.scorer.name})
+    show_items(
+        {"study": f"{file.name}, {state}", **found, "score": ", ".join(scorer.name for scorer in asked.problem.scorers)}
+    )
     show_table(["hyperparameter", "searched in"], _ranges(asked.problem.drawing.space))
-    show_table(["stage", "rung", "trials", "epochs"], _rungs(plan))
+    rungs = [(*rung_name(plan, step), step.n_trained, step.epochs) for step in plan.steps()]
+    show_table(["stage", "rung", "trials", "epochs"], rungs)
     show_warnings(asked.warnings)
-
-
-def _state(record: StudyRecord | None, plan: Plan) -> str:
-    if record is None:
-        return "not begun"
-    return "finished" if record.is_over(plan.n_trials) else "begun, and a run continues it"
 
 
 def _found(dataset: Dataset, left_out: list[str]) -> dict[str, str]:
@@ -77,14 +73,4 @@ def _ranges(space: SearchSpace) -> list[tuple[str, str]]:
             rows.append((name, f"{record['distribution']}: {', '.join(settings)}"))
         else:
             rows.append((name, f"fixed: {record}"))
-    return rows
-
-
-def _rungs(plan: Plan) -> list[tuple[object, ...]]:
-    rows: list[tuple[object, ...]] = []
-    for number, stage in enumerate(plan.stages):
-        due = stage.n_trials
-        for position, rung in enumerate(stage.rungs):
-            rows.append((f"{number + 1}/{len(plan.stages)}", f"{position + 1}/{len(stage.rungs)}", due, rung.epochs))
-            due = rung.keep
     return rows

@@ -16,7 +16,7 @@ from hpsearch.data.as_given import AsGiven, encoding_from_tensors
 from hpsearch.data.encoding import Encoding
 from hpsearch.data.target import Target
 from hpsearch.orchestrator.estimators import EstimatorPredictor
-from hpsearch.orchestrator.learners import Network
+from hpsearch.orchestrator.networks import Network
 from hpsearch.record.checkpoints import from_safetensors, to_safetensors
 from hpsearch.record.folder import read_folder, write_folder
 

@@ -6,7 +6,7 @@ back into it. Kept checkpoints are loaded instead of trained, and recorded decis
 resuming is nothing but running again. This is the only door to joblib.
 """
 
-import time
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.scoring import Scorer
-from hpsearch.mlp.outcome import Outcome, finished, stopped, unscored
+from hpsearch.mlp.outcome import Outcome, finished, stopped
 from hpsearch.orchestrator.cohorts import Cohort, Task, cohorts
 from hpsearch.orchestrator.drawing import Drawing
-from hpsearch.orchestrator.halving import best
-from hpsearch.orchestrator.learners import F, Learner
+from hpsearch.orchestrator.halving import Rung, best
+from hpsearch.orchestrator.learner import F, Learner
 from hpsearch.orchestrator.plan import N_SEEDS, Plan
 from hpsearch.orchestrator.stop import Stop
+from hpsearch.orchestrator.training import FoldResult, Kept, train_cohort
 from hpsearch.record.checkpoints import Checkpoints
 from hpsearch.record.trials import StudyRecord
 from hpsearch.space.proposal import Proposal
@@ -175,34 +176,31 @@ class Workers:
 
 
 @dataclass(frozen=True)
-class Kept(Generic[F]):
-    """The fit of one model, and at which budget it was kept."""
+class Worth:
+    """Which values may still matter: among the best `keep` of a rung, or the best `MAX_MEMBERS` of all at its budget.
 
-    fit: F
-    budget: int
+    Thresholds only rise, so that in whatever order values come, those that will matter did when they came.
+    """
 
+    keep: int
+    of_rung: list[float]
+    of_budget: list[float]
 
-@dataclass(frozen=True)
-class FoldResult:
-    """One fold of a trial at the end of a rung: as `TrialResult`, but for `scores`, which are by kind of weights."""
-
-    number: int
-    fold: int
-    epochs: int
-    scores: dict[str, tuple[float, ...]]
-    history: NDArray[np.float64]
-    predictions: dict[str, NDArray[np.float32]]
-    outcome: Outcome | None
-    seconds: float
+    def add(self, value: float) -> bool:
+        """Take up a value, NaN for a failure; may it matter?"""
+        if math.isnan(value):
+            return False
+        goes_on = _is_among_best(value, self.of_rung, self.keep)
+        return _is_among_best(value, self.of_budget, MAX_MEMBERS) or goes_on
 
 
-@dataclass(frozen=True)
-class Trained(Generic[F]):
-    """What a worker sends back for one fold of a trial: the fit of this one model, whether it `is_new`, how it did."""
-
-    fit: F
-    is_new: bool
-    result: FoldResult
+def _is_among_best(value: float, heap: list[float], n: int) -> bool:
+    """Is it among the best n so far, or as good as the worst of them?"""
+    if len(heap) < n:
+        heappush(heap, value)
+    else:
+        heappushpop(heap, value)
+    return value >= heap[0]
 
 
 @dataclass(frozen=True)
@@ -212,6 +210,12 @@ class Standing:
     latest: dict[int, TrialResult] = field(default_factory=dict)
     waiting: dict[int, TrialResult] = field(default_factory=dict)
     completed: dict[int, TrialResult] = field(default_factory=dict)
+    voters: dict[int, list[float]] = field(default_factory=dict)
+    """By budget, the values of the best `MAX_MEMBERS` trials so far, as a heap."""
+
+    def worth(self, rung: Rung) -> Worth:
+        """What values may matter in a rung that begins."""
+        return Worth(rung.keep, [], self.voters.setdefault(rung.epochs, []))
 
     def table(self, plan: Plan) -> pd.DataFrame:
         """What ranges are judged by, see `refine`; trials that only repeat others are left out."""
@@ -311,12 +315,14 @@ def _train_stage(
         tasks += [_going_on(one) for one in survivors.values() if one.budget < rung.epochs]
         results: dict[int, TrialResult] = {}
         so_far = [budget for budget in budgets if budget <= rung.epochs]
-        for done in _train_rung(problem, tasks, so_far, rung.keep, record.checkpoints, workers, stop):
+        for done in _train_rung(problem, tasks, so_far, standing.worth(rung), record.checkpoints, workers, stop):
             results.update({result.number: result for result in done})
             yield CohortRecord(number, place, done)
         complete = len(results) == len(tasks)
-        standing.latest.update(results)
-        contenders = {trial: one for trial, one in survivors.items() if one.budget == rung.epochs} | results
+        # predictions are for those who vote, and would fill the memory
+        standing.latest.update({trial: replace(one, predictions={}) for trial, one in results.items()})
+        contenders = {trial: one for trial, one in survivors.items() if one.budget == rung.epochs}
+        contenders |= {trial: standing.latest[trial] for trial in results}
         kept = best({trial: one.value for trial, one in contenders.items()}, rung.keep) if complete else []
         is_over = place == len(stage.rungs) - 1
         is_end = is_over and plan.is_last_for(number, rung.epochs)
@@ -336,13 +342,13 @@ def _going_on(result: TrialResult) -> Task:
 
 
 def _train_rung(
-    problem: Problem[F], tasks: Sequence[Task], budgets: Sequence[int], keep: int, kept: Checkpoints, workers: Workers,
-    stop: Stop,
+    problem: Problem[F], tasks: Sequence[Task], budgets: Sequence[int], worth: Worth, kept: Checkpoints,
+    workers: Workers, stop: Stop,
 ) -> Iterator[tuple[TrialResult, ...]]:  # fmt: skip
     """The trials of each cohort as they come back, their fits `kept`; unfinished trials are left out.
 
-    `budgets`: all of the plan up to this rung's, from which the best `keep` go on. Fits are loaded when a worker is
-    due, so that only those in work are in memory. Of those that will neither go on nor vote only a thin fit is kept.
+    `budgets`: all of the plan up to this rung's. Fits are loaded when a worker is due, so that only those in work are
+    in memory. Of those that by their `worth` will neither go on nor vote only a thin fit is kept.
     """
     parts, budget = problem.dataset.parts, budgets[-1]
     own = {task.number: task for task in tasks}
@@ -355,33 +361,20 @@ def _train_rung(
         )
 
     due = [_for_fold(problem.learner, task, part) for task in tasks for part in parts]
-    best_values: list[float] = []
     for trained in workers.results(map(call, cohorts(due, workers.n_workers)), stop):
         done = []
         for one in trained:
             number = one.result.number
+            # of one fold alone it cannot be said what the trial is worth
+            is_worth_it = len(parts) > 1 or worth.add(one.result.value)
             if one.is_new:
-                fit = one.fit
-                if len(parts) == 1 and not _is_among_best(one.result, best_values, max(keep, MAX_MEMBERS)):
-                    fit = problem.learner.thin(fit)
+                fit = one.fit if is_worth_it else problem.learner.thin(one.fit)
                 kept.save(number, budget, *problem.learner.save(fit), fold=one.result.fold)
             unfinished[number].append(one.result)
             if len(unfinished[number]) == len(parts):
                 done.append(_joined(problem, own[number], budget, unfinished.pop(number)))
         if done:
             yield tuple(done)
-
-
-def _is_among_best(result: FoldResult, best_values: list[float], n: int) -> bool:
-    """Is it among the best n so far, or as good as the worst of them? `best_values`, a heap, is brought up to date."""
-    if result.outcome is not None:
-        return False
-    value = list(result.scores.values())[-1][0]
-    if len(best_values) < n:
-        heappush(best_values, value)
-        return True
-    heappushpop(best_values, value)
-    return value >= best_values[0]
 
 
 def _for_fold(learner: Learner[F], task: Task, part: Dataset) -> Task:
@@ -400,47 +393,6 @@ def _latest_fit(learner: Learner[F], task: Task, budgets: Sequence[int], kept: C
         if saved is not None and learner.is_of(fit := learner.load(*saved), task.config, task.seed):
             return Kept(fit, budget)
     return None
-
-
-def train_cohort(
-    learner: Learner[F], part: Dataset, scorers: Sequence[Scorer], cohort: Cohort, so_far: Sequence[Kept[F] | None],
-    budget: int, stop: Stop,
-) -> list[Trained[F]]:  # fmt: skip
-    """What a worker does: start or go on with the models of a cohort, and score those that got to the end."""
-    began = time.monotonic()
-    fits = [
-        learner.start([task.config], [task.seed]) if kept is None else kept.fit
-        for task, kept in zip(cohort, so_far, strict=True)
-    ]
-    fit = learner.advance(learner.concatenate(fits), part, budget, stop.requested)
-    each = (time.monotonic() - began) / len(cohort)
-    trained = []
-    for model, (task, kept) in enumerate(zip(cohort, so_far, strict=True)):
-        one = learner.take(fit, [model])
-        if one.epochs[0] == budget or one.outcomes[0] is not None:
-            is_new = kept is None or kept.budget < budget
-            trained.append(Trained(one, is_new, _evaluate(learner, part, scorers, task, one, each if is_new else 0.0)))
-    return trained
-
-
-def _evaluate(
-    learner: Learner[F], part: Dataset, scorers: Sequence[Scorer], task: Task, fit: F, seconds: float
-) -> FoldResult:
-    outcome = fit.outcomes[0] if fit.outcomes[0] is None or fit.outcomes[0].failed else None
-    nothing = dict.fromkeys(learner.weights, (float("nan"),) * len(scorers))
-    predictions, scores = {}, dict(nothing)
-    if outcome is None:
-        valid = slice(0, len(part.rows.valid))
-        for weights in learner.weights:
-            predictions[weights] = learner.predict(fit, part, part.rows.heldout, weights)[0]
-            scores[weights] = tuple(
-                score_rows(scorer, part, part.rows.valid, predictions[weights][valid]) for scorer in scorers
-            )
-        if not np.isfinite([values[0] for values in scores.values()]).all():
-            outcome = unscored(int(fit.epochs[0]), scorers[0].name)
-            predictions, scores = {}, nothing
-    epochs = int(fit.epochs[0])
-    return FoldResult(task.number, task.fold, epochs, scores, fit.history[0], predictions, outcome, seconds)
 
 
 def _joined(problem: Problem[F], task: Task, budget: int, folds: Sequence[FoldResult]) -> TrialResult:
@@ -492,15 +444,6 @@ def _out_of_fold(dataset: Dataset, folds: Sequence[FoldResult]) -> dict[str, NDA
         for part, one in zip(dataset.folds, folds, strict=True):
             joined[weights][place[part.rows.heldout]] = one.predictions[weights]
     return joined
-
-
-def score_rows(scorer: Scorer, dataset: Dataset, rows: NDArray[np.int64], predictions: NDArray[np.floating]) -> float:
-    """The score of `predictions` (n_rows, n_outputs) for these rows of the dataset, NaN where it has none."""
-    weights = None if dataset.sample_weight is None else dataset.sample_weight[rows]
-    try:
-        return scorer(dataset.y[rows], predictions, weights)
-    except (ValueError, ArithmeticError):
-        return float("nan")
 
 
 def _settle(

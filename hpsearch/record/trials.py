@@ -66,7 +66,9 @@ class StudyRecord:
         self._study_id = storage.get_study_id_from_name(study_name)
         self.study = optuna.load_study(storage=storage, study_name=study_name)
         self._trials: list[FrozenTrial] = []
+        # what was written since trials were last read
         self._reported: set[tuple[int, int]] = set()
+        self._ended: set[int] = set()
         self.checkpoints: Checkpoints = MemoryCheckpoints()
         self.refits: Checkpoints = MemoryCheckpoints()
         if folder is not None:
@@ -188,8 +190,9 @@ class StudyRecord:
         `epochs`: of the rung; a trial that ended earlier by itself has its own, `outcome.epoch`, recorded too.
         """
         trial = self._known(number)
-        if trial.state.is_finished():
+        if trial.state.is_finished() or number in self._ended:
             return
+        self._ended.add(number)
         facts: dict[str, Any] = {}
         if value is None:
             facts = {"outcome": outcome.name, "advice": outcome.sentence}

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,13 +30,13 @@ class Curves:
             self._latest[result.number] = replace(result, predictions={})
             self._values.setdefault(result.number, {})[result.epochs] = result.value
 
-    def with_scores(self, trials: pd.DataFrame) -> pd.DataFrame:
-        """The trial table with what Optuna does not keep of its last rung.
+    def with_scores(self, trials: pd.DataFrame, error_score: float = math.nan) -> pd.DataFrame:
+        """The trial table with what Optuna does not keep of its last rung; failed trials have the value `error_score`.
 
         `value_std`, the deviation (ddof = 0) of the value between the folds, if there are any, and `value_<name>` of
         every further score.
         """
-        columns = {}
+        columns: dict[str, Any] = {"value": trials["value"].where(trials["state"] != "FAIL", error_score)}
         latest = [self._latest.get(number) for number in trials["number"]]
         if any(result is not None and len(result.fold_values) > 1 for result in latest):
             columns["value_std"] = [math.nan if one is None else float(np.std(one.fold_values)) for one in latest]

@@ -1,8 +1,8 @@
 """What the page shows, computed from the tables: small frozen records without matplotlib (`plots.py` draws them).
 
 A trial is shown by its *best value*, the best score it had at the end of a rung: that is also how it may vote. Its
-*rung* is the last one it trained in. No axis is stretched by a few terrible trials: it ends at a *fence*, and the
-record says how many lie beyond.
+*rung* is the last one it trained in, counted over all stages: rungs of equal epochs are one. No axis is stretched by a
+few terrible trials: it ends at a *fence*, and the record says how many lie beyond.
 """
 
 import math
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hpsearch.report.findings import Findings, number
+from hpsearch.report.findings import Findings, counted, number
 from hpsearch.space.distributions import Choice, Distribution, Integer, LogUniform, as_stored
 from hpsearch.space.refine import EDGE, NATURAL_BOUND, Side
 
@@ -136,9 +136,11 @@ class RungCost:
 
 
 def trial_facts(findings: Findings) -> pd.DataFrame:
-    """The trials that were trained, best first: trial_number → best_value, best_epoch, epochs, rung, state.
+    """The trials that were trained, the best first: by number, what follows.
 
-    The best value is NaN, and its epoch 0, for a trial that never came to the end of a rung.
+    best_value, best_epoch: NaN and 0 for a trial that never came to the end of a rung. epochs, rung, state. is_repeat:
+    is it another trial's config with another seed? is_best: is it the best of those that completed the plan, over its
+    seeds, or, where none did, the one with the best value? It comes first, and then they come by value.
     """
     history = findings.history
     facts = history.groupby("trial_number").agg(epochs=("epoch", "max"), rung=("rung", "max"))
@@ -146,8 +148,12 @@ def trial_facts(findings: Findings) -> pd.DataFrame:
     best = valued.loc[valued.groupby("trial_number")["valid_value"].idxmax()].set_index("trial_number")
     facts["best_value"] = best["valid_value"]
     facts["best_epoch"] = best["epoch"].reindex(facts.index, fill_value=0)
-    facts["state"] = findings.trials.set_index("number")["state"]
-    return facts.rename_axis("trial_number").sort_values(["best_value", "trial_number"], ascending=[False, True])
+    trials = findings.trials.set_index("number").reindex(facts.index)
+    facts["state"] = trials["state"]
+    facts["is_repeat"] = trials["user_attrs_repeats"].notna() if "user_attrs_repeats" in trials else False
+    facts = facts.rename_axis("trial_number").sort_values(["best_value", "trial_number"], ascending=[False, True])
+    facts["is_best"] = facts.index == (facts.index[0] if findings.best_trial is None else findings.best_trial)
+    return facts.sort_values("is_best", ascending=False, kind="stable")
 
 
 def score_axis(values: Floats) -> Axis | None:
@@ -245,7 +251,8 @@ def panels(findings: Findings) -> tuple[Panel, ...]:
     facts = trial_facts(findings)
     axis = score_axis(facts["best_value"].to_numpy("float64"))
     return tuple(
-        _panel(name, distribution, findings, facts, axis) for name, distribution in findings.space.distributions.items()
+        _panel(name, distribution, findings, facts, axis)
+        for name, distribution in findings.searched.distributions.items()
     )
 
 
@@ -270,7 +277,7 @@ def _panel(name: str, distribution: Distribution, findings: Findings, facts: pd.
         failed=positions[~valued],
         n_below=int((values < axis.low).sum()) if axis else 0,
         axis=axis,
-        ticks=_ticks(distribution),
+        ticks=ticks(distribution),
         medians=medians,
         shades=shades,
         verdict=", ".join(CROWDING[verdict].format(side) for side, verdict in sorted(crowded.items())),
@@ -311,7 +318,7 @@ def _shades(name: str, distribution: Distribution, crowded: Collection[str]) -> 
     return Shade(0.0, low, "low" in crowded), Shade(1.0 - high, 1.0, "high" in crowded)
 
 
-def _ticks(distribution: Distribution) -> tuple[tuple[float, str], ...]:
+def ticks(distribution: Distribution) -> tuple[tuple[float, str], ...]:
     """Labels of the choices; or of both ends of a range and, where there is room, powers of ten or the middle."""
     if isinstance(distribution, Choice):
         return tuple((distribution.to_unit(value), str(as_stored(value))) for value in distribution.values)
@@ -334,13 +341,9 @@ def _crowded_sides(decisions: pd.DataFrame, name: str) -> dict[str, str]:
 
 
 def rung_labels(plan: Sequence[dict[str, Any]]) -> list[str]:
-    """What the rungs are called: "rung 1: 12 epochs", or "12 to 16" where stages differ."""
-    labels = []
-    for rung in range(max(len(stage["rungs"]) for stage in plan)):
-        ends = [int(stage["rungs"][rung]["epochs"]) for stage in plan if rung < len(stage["rungs"])]
-        span = str(min(ends)) if min(ends) == max(ends) else f"{min(ends)} to {max(ends)}"
-        labels.append(f"rung {rung + 1}: {span} epoch{'' if span == '1' else 's'}")
-    return labels
+    """What the budgets of all stages are called, rising: "rung 1: 12 epochs"."""
+    ends = sorted({int(rung["epochs"]) for stage in plan for rung in stage["rungs"]})
+    return [f"rung {place + 1}: {counted(epochs, 'epoch')}" for place, epochs in enumerate(ends)]
 
 
 def rung_costs(findings: Findings) -> tuple[RungCost, ...]:

@@ -7,16 +7,18 @@ import json
 import math
 import statistics
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from hpsearch.diagnostics.curves import diverged_share, gap_table
+from hpsearch.orchestrator.plan import Plan
 from hpsearch.record.folder import write_file
 from hpsearch.record.tables import has_parquet, write_csv, write_parquet
-from hpsearch.space.distributions import as_stored
+from hpsearch.space.distributions import Choice, Integer, Numeric, as_stored
+from hpsearch.space.refine import EDGE
 from hpsearch.space.space import SearchSpace
 
 ENDINGS = {
@@ -29,6 +31,9 @@ ENDINGS = {
 
 STATES = {"COMPLETE": "complete", "PRUNED": "cut", "FAIL": "failed", "RUNNING": "unfinished"}
 """Optuna's states of a trial, in words."""
+
+SIDES = ("low", "high")
+"""Of a range; other decisions concern both, or a choice."""
 
 ZERO = 1e-12
 """A smaller number is told as 0: the log-loss of a model that is always right is a rounding error."""
@@ -83,6 +88,19 @@ class Findings:
         return self.leaderboard.loc[self.leaderboard["chosen"]].iloc[0]
 
     @property
+    def best_trial(self) -> int | None:
+        """The number of the best trial that completed the plan; None where none did."""
+        return int(self.candidates["trial_number"].iloc[0]) if len(self.candidates) else None
+
+    @property
+    def searched(self) -> SearchSpace:
+        """The space with every range as wide as a stage drew from it."""
+        own = self.decisions[self.decisions["side"].isin(SIDES)].groupby("name")
+        ends = own.agg(low=("low", "min"), high=("high", "max"))
+        ranges = {name: entry for name, entry in self.space.distributions.items() if not isinstance(entry, Choice)}
+        return self.space.replace({name: _over(ranges[name], *ends.loc[name]) for name in ranges if name in ends.index})
+
+    @property
     def latest_decisions(self) -> pd.DataFrame:
         """The decisions of the last stage."""
         latest: pd.DataFrame = self.decisions[self.decisions["stage"] == self.decisions["stage"].max()]
@@ -110,8 +128,15 @@ class Findings:
         return gap_table(self.history)
 
 
+def _over(entry: Numeric, low: float, high: float) -> Numeric:
+    """The distribution over these ends, and over its own where they are within."""
+    if isinstance(entry, Integer):
+        return replace(entry, low=min(entry.low, round(low)), high=max(entry.high, round(high)))
+    return replace(entry, low=min(entry.low, low), high=max(entry.high, high))
+
+
 def summary_table(findings: Findings) -> pd.DataFrame:
-    """The run in ten rows: columns item, value (text)."""
+    """The run in a few rows: columns item, value (text)."""
     chosen, trials, rows = findings.chosen, findings.trials, findings.n_rows
     saved = 1 - findings.epochs_trained / max(findings.epochs_without_halving, 1)
     items = {
@@ -124,6 +149,7 @@ def summary_table(findings: Findings) -> pd.DataFrame:
         "cost": f"{counted(findings.epochs_trained, 'epoch')} of training, {saved:.0%} saved by halving, "
         + duration(findings.seconds),
         "best trial": f"{config_text(findings.best_config)}; {_best_value(findings)}",
+        "open edges": _open_edges(findings.latest_decisions),
         "ensemble": f"{chosen['ensemble']}: {chosen['n_members']} of {counted(len(trials), 'trial')}"
         if chosen["n_members"] > 1
         else f"{chosen['ensemble']}: a single model",
@@ -145,6 +171,21 @@ def _failures(trials: pd.DataFrame) -> str:
     """The share of trials that diverged; where some failed otherwise, that of all that failed too."""
     diverged, failed = diverged_share(trials), (trials["state"] == "FAIL").mean()
     return f"{failed:.0%} failed, {diverged:.0%} diverged" if failed > diverged else f"{diverged:.0%} diverged"
+
+
+def _open_edges(decisions: pd.DataFrame) -> str:
+    """The sides on which better trials may lie beyond the range: "learning_rate_init (high)"."""
+    beyond = decisions[decisions["verdict"] == EDGE]
+    return ", ".join(f"{name} ({side})" for name, side in zip(beyond["name"], beyond["side"], strict=True)) or "none"
+
+
+def plan_text(plan: Plan) -> str:
+    """A plan in a line: "4 stages, 64 trials, 492 epochs of training (63% saved by halving)"."""
+    without = plan.n_trials * plan.max_epochs
+    return (
+        f"{counted(len(plan.stages), 'stage')}, {counted(plan.n_trials, 'trial')}, "
+        f"{counted(plan.n_epochs, 'epoch')} of training ({1 - plan.n_epochs / without:.0%} saved by halving)"
+    )
 
 
 def counted(count: int, noun: str) -> str:

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hpsearch.orchestrator.plan import Plan
 from hpsearch.record.folder import write_file
-from hpsearch.report import figures, plots
+from hpsearch.report import course, figures, plots, remarks
 from hpsearch.report.findings import (
     ENDINGS,
     STATES,
@@ -24,12 +25,20 @@ from hpsearch.report.findings import (
     duration,
     number,
     numbers,
+    plan_text,
     summary_table,
     with_deviation,
 )
-from hpsearch.space.refine import EDGE, NATURAL_BOUND
+from hpsearch.space.refine import DIVERGENCE, EDGE, FLAT, INSIDE, NARROWED, NATURAL_BOUND, UNDECIDED
 
 N_BEST = 10
+
+END_SIGNS = {
+    EDGE: ("▶", "the best crowd at this end"),
+    NATURAL_BOUND: ("|", "they do, but it is a natural bound"),
+    DIVERGENCE: ("✖", "trials fail towards this end"),
+}
+"""What stands at the end of a range in the course of the search, by verdict."""
 
 # Long lists are cut after so many rows, and the rest is counted.
 MOST_ROWS = 10
@@ -61,6 +70,7 @@ th, td { padding: .38rem .7rem .38rem .4rem; text-align: right; vertical-align: 
   border-bottom: 1px solid var(--hair); font-variant-numeric: tabular-nums; }
 th { color: var(--muted); font-weight: 500; } .text { text-align: left; }
 td.long { white-space: normal; min-width: 16rem; }
+details { margin: .5rem 0 1.5rem; } summary { color: var(--muted); cursor: pointer; }
 tr.marked td { background: var(--mark); font-weight: 600; } .summary td:first-child { color: var(--muted); }
 .charts { display: grid; gap: 1.75rem 1.5rem; margin: 1rem 0 1.5rem; }
 .charts.wide { grid-template-columns: repeat(auto-fill, minmax(min(100%, 24rem), 1fr)); }
@@ -84,7 +94,10 @@ def write_page(findings: Findings, path: Path) -> None:
 
 def page(findings: Findings) -> str:
     """The page as HTML."""
-    sections = (_opening, _leaderboard, _best_configs, _learning, _hyperparameters, _cost, _members, _words)
+    sections = (
+        _opening, _leaderboard, _candidates, _best_configs, _course, _hyperparameters, _learning, _cost, _members,
+        _words,
+    )  # fmt: skip
     title = escape(findings.title)
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'
@@ -156,10 +169,106 @@ def _leaderboard(findings: Findings) -> str:
     return f"<h2>Leaderboard</h2>\n<p>{sentence}</p>\n<p>{reason}</p>\n{table}"
 
 
+def _candidates(findings: Findings) -> str:
+    candidates = findings.candidates.head(N_BEST)
+    if candidates.empty:
+        return ""
+    over_seeds = zip(candidates["value"], candidates["deviation"], strict=True)
+    columns = {
+        "trial": [str(trial) for trial in candidates["trial_number"]],
+        "seeds": [str(count) for count in candidates["n_seeds"]],
+        "searched value": numbers(candidates["searched_value"]),
+        "over its seeds": [with_deviation(value, deviation) for value, deviation in over_seeds],
+        "honest value": numbers(candidates["honest_value"]),
+        "gap": numbers(candidates["gap"], 2),
+    }
+    note = (
+        "The trials that completed the plan. The best of them were trained again with other seeds, for the value a "
+        "trial was chosen for is partly its luck: first is the one with the best mean over its seeds (± their "
+        "deviation). The honest value is the mean over the seeds of the score on the selection rows, which rank no "
+        "trial. The gap, searched − honest value, is by how much the search flatters this config (or, below zero, that "
+        "the selection rows are the easier ones). Candidates that differ by less than the deviation are as good as "
+        "each other."
+    )
+    more = len(findings.candidates) - len(candidates)
+    note += f" {counted(more, 'more trial')} completed it." if more else ""
+    return f"<h2>Final candidates</h2>\n<p>{note}</p>\n{_table(columns, marked=[0])}"
+
+
+def _course(findings: Findings) -> str:
+    records = course.courses(findings)
+    layout, width = _layout(len(records))
+    charts = "".join(_chart(record.name, _drawn_course(record, width)) for record in records)
+    pictures = (
+        "<p>Stage by stage, configs are drawn from where the best trials of the earlier stages lie. A bar is the range "
+        "of a stage, its dark part the one most draws lie in; a dot is a trial, dark if its best value is among the "
+        "best. Choices are shown by their share of each stage's trials.</p>\n"
+        f'{_signs(_course_signs(records))}<div class="charts {layout}">{charts}</div>\n'
+        if charts
+        else ""
+    )
+    outlook = "".join(f"<li>{escape(sentence)}</li>" for sentence in remarks.outlook(findings))
+    where_next = f"<h3>Where to look next</h3>\n<ul>{outlook}</ul>\n" if outlook else ""
+    if not pictures and findings.decisions.empty:
+        return ""
+    return f"<h2>The course of the search</h2>\n{pictures}{where_next}{_decisions(findings)}"
+
+
+def _course_signs(records: Sequence[course.RangeCourse | course.ChoiceCourse]) -> list[tuple[str, str, str]]:
+    """The signs of the course's legend: those that are drawn."""
+    ranges = [record for record in records if isinstance(record, course.RangeCourse)]
+    verdicts = {verdict for record in ranges for span in record.spans for verdict in span.verdicts.values()}
+    has_failed = any(np.isnan(record.ranks).any() for record in ranges)
+    return [
+        ("●", plots.RUNG_ENDS[0], "among the worst"),
+        ("●", plots.RUNG_ENDS[1], "among the best"),
+        ("●", plots.ACCENT, "best trial"),
+        *[("×", plots.MUTED, "without a value")] * has_failed,
+        *((sign, plots.ACCENT, meaning) for verdict, (sign, meaning) in END_SIGNS.items() if verdict in verdicts),
+    ]
+
+
+def _drawn_course(record: course.RangeCourse | course.ChoiceCourse, width: float) -> str:
+    if isinstance(record, course.RangeCourse):
+        return plots.draw_range_course(record, width)
+    return plots.draw_choice_course(record, width)
+
+
+def _layout(n_charts: int) -> tuple[str, float]:
+    """How charts are laid out, and their width: four look better two by two than as three and one."""
+    return ("wide", plots.WIDE) if n_charts in (1, 2, 4) else ("narrow", plots.NARROW)
+
+
+def _decisions(findings: Findings) -> str:
+    """What was decided, as a table, and all else that was looked at, folded up."""
+    decisions = findings.decisions
+    # where the last stage would narrow to is of no use to anybody yet
+    is_idle = (decisions["verdict"] == NARROWED) & (
+        decisions["stage"] >= max(course.drawing_stages(findings), default=0)
+    )
+    changes = ~(decisions["verdict"].isin([INSIDE, FLAT, UNDECIDED]) | is_idle)
+    decided, others = decisions[changes], decisions[~changes]
+    kinds = ", ".join(f"{count} {verdict}" for verdict, count in others["verdict"].value_counts().items())
+    all_else = (
+        f"<details><summary>What else was looked at: {kinds}</summary>\n{_sentences(findings, others)}</details>\n"
+    )
+    nothing = '<p class="note">Nothing was narrowed or widened, and no edge is crowded.</p>\n'
+    heading = "<h3>What was decided</h3>\n" if len(decisions) else ""
+    table = _sentences(findings, decided) if len(decided) else nothing if len(decisions) else ""
+    return f"{heading}{table}{all_else if len(others) else ''}"
+
+
+def _sentences(findings: Findings, decisions: pd.DataFrame) -> str:
+    stages = [findings.plan[stage]["name"] if stage >= 0 else "before" for stage in decisions["stage"]]
+    columns = {"after": stages, "verdict": decisions["verdict"].tolist(), "sentence": decisions["sentence"].tolist()}
+    marked = np.flatnonzero(decisions["verdict"].isin(course.MARKED)).tolist()
+    return _table(columns, text=["after", "verdict"], long=["sentence"], marked=marked, most=len(decisions))
+
+
 def _best_configs(findings: Findings) -> str:
     facts = figures.trial_facts(findings)
-    n_valued = int(facts["best_value"].notna().sum())
-    best = facts.head(min(N_BEST, n_valued))
+    n_valued = int((facts["best_value"].notna() & ~facts["is_repeat"]).sum())
+    best = facts[~facts["is_repeat"]].head(min(N_BEST, n_valued))
     columns = {
         "trial": [str(trial) for trial in best.index],
         "best value": numbers(best["best_value"]),
@@ -170,6 +279,7 @@ def _best_configs(findings: Findings) -> str:
     }
     fixed = escape(config_text(dict(findings.space.fixed)))
     note = f"{_best_of(len(best), n_valued)} with a value, by the best value at the end of a rung."
+    note += " First is the best candidate." if findings.best_trial is not None else ""
     note += f" Fixed in all of them: {fixed}." if fixed else ""
     return f"<h2>Best configs</h2>\n<p>{note}</p>\n{_table(columns, text=['state'])}"
 
@@ -203,9 +313,10 @@ def _gap_table(findings: Findings) -> str:
     gaps, trials = findings.gaps, findings.trials
     rungs = pd.MultiIndex.from_frame(gaps[["stage", "rung"]])
     n_trained = findings.history.groupby(["stage", "rung"])["trial_number"].nunique().reindex(rungs)
-    failed = trials[trials["state"] == "FAIL"].groupby(["stage", "rung"]).size()
+    last = findings.history.groupby("trial_number")[["stage", "rung"]].last()
+    failed = last[last.index.isin(trials.loc[trials["state"] == "FAIL", "number"])].groupby(["stage", "rung"]).size()
     columns = {
-        "stage": [str(stage + 1) for stage in gaps["stage"]],
+        "drawn in": [findings.plan[stage]["name"] for stage in gaps["stage"]],
         "rung": [str(rung + 1) for rung in gaps["rung"]],
         "epochs": [f"{epochs:,}" for epochs in gaps["epochs"]],
         "trials": [f"{count:,}" for count in n_trained],
@@ -216,10 +327,10 @@ def _gap_table(findings: Findings) -> str:
         "failed": [f"{share:.0%}" for share in failed.reindex(rungs, fill_value=0) / n_trained],
     }
     if len(findings.plan) == 1:
-        del columns["stage"]
+        del columns["drawn in"]
     return (
         '<p class="note">Medians over the trials at the end of each rung. Overfitting: the share whose validation loss '
-        f"has risen by a tenth above its lowest.</p>\n{_table(columns, most=len(gaps))}"
+        f"has risen by a tenth above its lowest.</p>\n{_table(columns, text=['drawn in'], most=len(gaps))}"
     )
 
 
@@ -233,13 +344,12 @@ def _failures(findings: Findings) -> str:
 
 
 def _hyperparameters(findings: Findings) -> str:
-    panels, decisions = figures.panels(findings), findings.decisions
+    panels = figures.panels(findings)
     heading = "<h2>Score against each hyperparameter</h2>\n"
     if not panels:
         return f"{heading}<p>Nothing was searched: every hyperparameter was fixed.</p>"
     n_rungs = len(figures.rung_labels(findings.plan))
-    # four panels look better two by two than as three and one
-    layout, width = ("wide", plots.WIDE) if len(panels) in (1, 2, 4) else ("narrow", plots.NARROW)
+    layout, width = _layout(len(panels))
     charts = "".join(
         _chart(panel.name, plots.draw_panel(panel, n_rungs, findings.scoring, width), panel.verdict) for panel in panels
     )
@@ -247,14 +357,10 @@ def _hyperparameters(findings: Findings) -> str:
     marks = {"●": (plots.ACCENT, "best trial")}
     marks |= {"▼": (plots.MUTED, f"below the axis ({n_below:,})")} if n_below else {}
     marks |= {"×": (plots.MUTED, f"without a value ({n_failed:,})")} if n_failed else {}
-    crowded = np.flatnonzero(decisions["verdict"].isin([EDGE, NATURAL_BOUND])).tolist()
-    columns = {"stage": decisions["stage"].map(str).tolist()} if decisions["stage"].nunique() > 1 else {}
-    columns |= {"verdict": decisions["verdict"].tolist(), "finding": decisions["sentence"].tolist()}
-    table = _table(columns, text=["verdict"], long=["finding"], marked=crowded, most=len(decisions))
     return (
         f"{heading}<p>Each dot is a trial at its best value; higher (or further right) is better. Lines mark the ends "
         "of a range, shades its outer tenths: orange where the best trials crowd, so that better ones may lie beyond. "
-        f'Bars are medians.</p>\n{_legend(findings, marks)}<div class="charts {layout}">{charts}</div>\n{table}'
+        f'Bars are medians.</p>\n{_legend(findings, marks)}<div class="charts {layout}">{charts}</div>\n'
     )
 
 
@@ -264,6 +370,7 @@ def _cost(findings: Findings) -> str:
         f"{counted(trained, 'epoch')} of training, {duration(findings.seconds)}. If every trial that was cut had been "
         f"trained to the last rung, it would be {without:,}: halving saved {1 - trained / max(without, 1):.0%}."
     )
+    plan = plan_text(Plan.from_json(findings.plan))
     rungs = figures.rung_costs(findings)
     labels = [rung.label for rung in rungs]
     charts = _chart("Trials in each rung", plots.draw_bars(labels, [rung.n_trials for rung in rungs], "Trials"))
@@ -278,7 +385,7 @@ def _cost(findings: Findings) -> str:
         "verdict": chance["verdict"].tolist(),
     }
     return (
-        f'<h2>What the search cost</h2>\n<p>{sentence}</p>\n<div class="charts wide">{charts}</div>\n'
+        f'<h2>What the search cost</h2>\n<p>{sentence} The plan: {plan}.</p>\n<div class="charts wide">{charts}</div>\n'
         '<p class="note">Before the first epoch a network should know nothing: its loss should be that of chance.</p>\n'
         f"{_table(columns, text=['hidden layers', 'verdict'])}"
     )
@@ -309,10 +416,11 @@ def _words(findings: Findings) -> str:
         "honest score": f"from the {counted(rows['select'], 'selection row')}, which rank no trial: each fifth is "
         "predicted by the ensemble chosen on the other four, and all predictions are scored together.",
         "test score": f"from {counted(rows['test'], 'row')} used for nothing else.",
-        "rung": "a number of epochs after which only the best third of the trials go on; the others are cut.",
+        "rung": "a number of epochs after which only the best trials go on; the others are cut.",
+        "stage": "trials that are drawn together; the best of earlier stages go on beside them.",
         "gap": "validation loss − training loss.",
         "weights": "raw: as the last step left them; ema: their moving average over the steps.",
-        "edge": "more of the best trials lie in the outer tenth of a range than chance would put there.",
+        "edge": "a range's end where more of the best trials lie, in its outer tenth, than chance would put there.",
     }
     if not rows["test"]:
         del meanings["test score"]
@@ -325,7 +433,11 @@ def _legend(findings: Findings, marks: Mapping[str, tuple[str, str]]) -> str:
     labels = figures.rung_labels(findings.plan)
     colours = plots.rung_colours(len(labels))
     signs = [("●", colour, f"ended in {label}") for colour, label in zip(colours, labels, strict=True)]
-    signs += [(sign, colour, meaning) for sign, (colour, meaning) in marks.items()]
+    return _signs([*signs, *((sign, colour, meaning) for sign, (colour, meaning) in marks.items())])
+
+
+def _signs(signs: Sequence[tuple[str, str, str]]) -> str:
+    """A legend of signs, each with its colour and its meaning."""
     spans = (f'<span><i style="color:{colour}">{sign}</i>{escape(meaning)}</span>' for sign, colour, meaning in signs)
     return f'<p class="legend">{"".join(spans)}</p>\n'
 

@@ -25,14 +25,17 @@ from matplotlib.path import Path
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
+from hpsearch.report.course import ChoiceCourse, RangeCourse
 from hpsearch.report.figures import Axis, BestTrial, Curve, LearningCurves, Panel
 from hpsearch.report.findings import counted, fixed, number
+from hpsearch.space.refine import EDGE, NATURAL_BOUND
 
 Floats = NDArray[np.float64]
 
 INK, MUTED, FAINT, HAIR = "#1f2933", "#66727f", "#eef1f4", "#d5dbe1"
 ACCENT, WASH = "#d1590a", "#fbe3cf"
-RUNGS = LinearSegmentedColormap.from_list("rungs", ["#aab9c8", "#5a9bd4", "#0b3c6f"])
+RUNG_ENDS = "#aab9c8", "#0b3c6f"
+RUNGS = LinearSegmentedColormap.from_list("rungs", [RUNG_ENDS[0], "#5a9bd4", RUNG_ENDS[1]])
 """Pale for the trials that were cut first, dark for those that got furthest: it reads in grey and colour-blind too."""
 
 WIDE, NARROW, HEIGHT = 4.7, 3.1, 3.1
@@ -42,6 +45,17 @@ MOST_MARKERS = 300
 """A panel has so many markers at most: eight panels of a thousand would weigh a megabyte."""
 
 LONGEST_LABEL = 22
+
+STAGE_HEIGHT, BAR = 0.62, 0.74
+"""Of a stage's row, in inches, and what of it the bar fills."""
+WHOLE, PART = "#f6f8fa", "#e3e9ef"
+"""Of a bar: the whole range, and the part that most draws lie in."""
+CELL_HEIGHT = 0.27
+N_SHADES = 5
+LIGHT_INK = 0.45
+"""On a cell of a larger share, text is white."""
+GOLDEN = 0.6180339887498949
+"""Steps of this length, modulo one, fill a line evenly (a low-discrepancy sequence)."""
 
 STYLE = {
     "svg.fonttype": "none",
@@ -251,6 +265,75 @@ def _specks(axes: Axes, x: Floats, y: Floats, colour: str) -> None:
     path = Path(np.repeat(np.column_stack([x, y]), 2, axis=0), np.tile([Path.MOVETO, Path.LINETO], len(x)))
     path.should_simplify = False
     axes.add_patch(PathPatch(path, edgecolor=colour, facecolor="none", linewidth=3, capstyle="round", zorder=3))
+
+
+@_house_style()
+def draw_range_course(record: RangeCourse, width: float = NARROW) -> str:
+    """A bar per stage from top to bottom: the whole range pale, the part most draws lie in darker, a dot per trial.
+
+    Dots are dark if good, orange for the best. An arrow at an end points to where better ones may lie.
+    """
+    n_stages = len(record.spans)
+    figure, axes = _figure(width, 0.55 + STAGE_HEIGHT * n_stages)
+    for place, span in enumerate(record.spans):
+        for (low, high), colour, edge in ((span.whole, WHOLE, HAIR), (span.part, PART, MUTED)):
+            axes.barh(place, high - low, height=BAR, left=low, color=colour, edgecolor=edge, linewidth=0.6, zorder=1)
+        for side, verdict in span.verdicts.items():
+            _mark_end(axes, span.whole, place, side, verdict)
+    offsets = (np.arange(len(record.places)) * GOLDEN % 1 - 0.5) * 0.8 * BAR
+    rows = record.places + offsets
+    failed = np.isnan(record.ranks)
+    _markers(axes, record.positions[failed], rows[failed], "x", MUTED)
+    for shade, colour in enumerate(rung_colours(N_SHADES)):
+        shown = (record.ranks > shade / N_SHADES) & (record.ranks <= (shade + 1) / N_SHADES)
+        _markers(axes, record.positions[shown], rows[shown], "o", colour)
+    if record.has_best:
+        _markers(axes, record.positions[-1:], rows[-1:], "o", ACCENT)
+    _stage_axis(axes, [span.stage for span in record.spans])
+    axes.set_xlim(-0.08, 1.08)
+    axes.set_xticks([tick for tick, _ in record.ticks], [label for _, label in record.ticks])
+    axes.grid(axis="y", visible=False)
+    return _svg(figure, f"The range of {record.name} from stage to stage")
+
+
+def _mark_end(axes: Axes, whole: tuple[float, float], place: int, side: str, verdict: str) -> None:
+    """An arrow where better trials may lie beyond, a wall where the range cannot grow, a cross where trials fail."""
+    x = whole[0] - 0.035 if side == "low" else whole[1] + 0.035
+    marker = ("<" if side == "low" else ">") if verdict == EDGE else "|" if verdict == NATURAL_BOUND else "X"
+    axes.plot([x], [place], marker, color=ACCENT, markersize=7, markeredgewidth=1.6 if marker == "|" else 0.5,
+              zorder=4, clip_on=False)  # fmt: skip
+
+
+@_house_style()
+def draw_choice_course(record: ChoiceCourse, width: float = NARROW) -> str:
+    """A cell per value and stage with its share of the stage's trials, the darker the larger; the best one's in orange.
+
+    A value without a trial in a stage has a dash.
+    """
+    n_values, n_stages = record.shares.shape
+    figure, axes = _figure(width, 0.55 + CELL_HEIGHT * n_values)
+    for value, stage in np.ndindex(n_values, n_stages):
+        share = record.shares[value, stage]
+        shown = 0.0 if math.isnan(share) else float(share)
+        axes.barh(value, 0.94, height=0.86, left=stage - 0.47, color=RUNGS(shown) if shown else FAINT, zorder=1)
+        axes.text(stage, value, f"{shown:.0%}" if shown else "–", ha="center", va="center", zorder=2,
+                  color="white" if shown > LIGHT_INK else INK)  # fmt: skip
+    axes.set_yticks(np.arange(n_values), [_drawable(label) for label in record.labels])
+    axes.set_xticks(np.arange(n_stages), [_drawable(stage) for stage in record.stages])
+    if record.best is not None:
+        axes.get_yticklabels()[record.best].set(color=ACCENT, fontweight="bold")
+    axes.set_xlim(-0.5, n_stages - 0.5)
+    axes.set_ylim(n_values - 0.5, -0.5)
+    axes.tick_params(length=0)
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+    return _svg(figure, f"The choices of {record.name} from stage to stage")
+
+
+def _stage_axis(axes: Axes, stages: Sequence[str]) -> None:
+    axes.set_ylim(len(stages) - 0.5, -0.5)
+    axes.set_yticks(np.arange(len(stages)), [_drawable(stage) for stage in stages])
+    axes.tick_params(axis="y", length=0)
 
 
 @_house_style()

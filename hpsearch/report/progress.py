@@ -6,13 +6,35 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
+import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from hpsearch.orchestrator.plan import Plan
 from hpsearch.orchestrator.run import CohortRecord, RungRecord, StageRecord
-from hpsearch.report.findings import counted, number
-from hpsearch.space.edges import EDGE
+from hpsearch.report.findings import counted, number, plan_text
+from hpsearch.space.refine import DROPPED, EDGE, NARROWED
+
+MOST_DECISIONS = 4
+"""A stage's decisions are told in so many lines, and the rest is counted."""
+
+
+def decided(decisions: pd.DataFrame) -> list[str]:
+    """What a stage decided, in a few lines: where the best trials crowd, what was dropped, and what was narrowed."""
+    verdicts = decisions["verdict"]
+    crowded = decisions[verdicts == EDGE]
+    dropped = decisions[verdicts.str.startswith(DROPPED)]
+    narrowed = decisions[verdicts == NARROWED]
+    sentences = [*crowded["sentence"], *dropped["sentence"]]
+    lines = sentences[:MOST_DECISIONS]
+    if len(sentences) > len(lines):
+        lines.append(f"… and {counted(len(sentences) - len(lines), 'more decision')}")
+    if len(narrowed):
+        ranges = zip(narrowed["name"], narrowed["new_low"], narrowed["new_high"], strict=True)
+        parts = [f"{name} [{number(low)}, {number(high)}]" for name, low, high in ranges]
+        more = f" and {len(parts) - MOST_DECISIONS} more" if len(parts) > MOST_DECISIONS else ""
+        lines.append(f"now mostly in: {', '.join(parts[:MOST_DECISIONS])}{more}")
+    return lines
 
 
 class StandardError(Console):
@@ -52,6 +74,7 @@ class ProgressReport:
         self._task = self._bar.add_task("searching", total=plan.n_epochs, trials=counted(0, "trial"), best="–")
 
     def __enter__(self) -> Self:
+        self._console.print(plan_text(self._plan), soft_wrap=True)
         self._bar.__enter__()
         return self
 
@@ -65,12 +88,16 @@ class ProgressReport:
         if isinstance(record, CohortRecord):
             self._advance(record)
         elif isinstance(record, StageRecord):
-            widened = record.decisions[record.decisions["verdict"] == EDGE]
-            for sentence in widened["sentence"]:
+            for sentence in decided(self._of_use(record)):
                 self._console.print(sentence, soft_wrap=True)
         # of a rung that nobody has reached there is nothing to say
         elif not self._console.is_terminal and (record.results or not record.complete):
             self._say(record)
+
+    def _of_use(self, record: StageRecord) -> pd.DataFrame:
+        """The decisions but for where a next stage would narrow to, if there is none that draws."""
+        is_last = all(stage.is_repeat for stage in self._plan.stages[record.stage + 1 :])
+        return record.decisions[(record.decisions["verdict"] != NARROWED) | (not is_last)]
 
     def _advance(self, record: CohortRecord) -> None:
         values = [result.value for result in record.results if not math.isnan(result.value)]

@@ -2,11 +2,14 @@
 
 import math
 from collections.abc import Mapping
+from typing import TypeAlias
 
 import pandas as pd
 
-from hpsearch.report.findings import ENDINGS, number
+from hpsearch.report.findings import ENDINGS, Findings, number
 from hpsearch.space.refine import EDGE
+
+Range: TypeAlias = tuple[float, float]
 
 MOST_FAILURES = 0.25
 """A larger share of failed trials is worth a remark."""
@@ -20,6 +23,30 @@ def edges(decisions: pd.DataFrame) -> list[str]:
         f"{sentence} No stage is left to search there: a larger n_trials adds one." if is_wider else str(sentence)
         for sentence, is_wider in zip(latest["sentence"], widened, strict=True)
     ]
+
+
+def outlook(findings: Findings) -> list[str]:
+    """Where to look next: per side at which the best trials of the last stage crowd, what to do about it."""
+    return [
+        _next_range(
+            str(row["name"]), str(row["side"]), (row["low"], row["high"]), (row["new_low"], row["new_high"]), findings
+        )
+        for row in findings.latest_decisions.to_dict("records")
+        if row["verdict"] == EDGE
+    ]
+
+
+def _next_range(name: str, side: str, searched: Range, widened: Range, findings: Findings) -> str:
+    place = 0 if side == "low" else 1
+    beyond = f"{name} {'below' if side == 'low' else 'above'} {number(searched[place])}"
+    limit = findings.space.distributions[name].limit_range[place]  # type: ignore[union-attr]
+    if searched[place] == limit:
+        return f"{beyond}, if that makes sense: its range ends at its limit, so give it wider `limits`."
+    if widened[place] != searched[place]:
+        return (
+            f"{beyond}: with a larger n_trials, one more stage draws from {number(widened[0])} to {number(widened[1])}."
+        )
+    return f"{beyond}: give it a wider range."
 
 
 def failures(trials: pd.DataFrame) -> list[str]:

@@ -37,35 +37,34 @@ class Cloud:
     """Trials, best first.
 
     positions: name → (n_trials,) unit coordinates in the space, NaN where absent.
-    stages: (n_trials,) the stage each was drawn in.
     fidelities: (n_trials,) weights in (0, 1], less for those trained for fewer epochs.
     n_valued: trials with a value; they come first.
     """
 
     positions: Mapping[str, Floats]
-    stages: NDArray[np.int64]
     fidelities: Floats
     n_valued: int
 
     @classmethod
     def of(cls, trials: pd.DataFrame, space: SearchSpace) -> Self:
-        """The cloud of a trial table: `number`, `value`, `params_<name>`, and where there are any `stage`, `epochs`."""
+        """The cloud of a trial table: `number`, `value`, `params_<name>` and, where there is one, `epochs`."""
         value = trials["value"].to_numpy("float64", na_value=math.nan)
         valued = np.isfinite(value)
-        epochs = _numbers(trials, "epochs", 1)
+        epochs = np.ones(len(trials))
+        if "epochs" in trials:
+            epochs = trials["epochs"].to_numpy("float64", na_value=1.0)
         # lexsort ranks by its last key first.
         keys = (trials["number"].to_numpy(), np.where(valued, -value, 0.0), np.where(valued, -epochs, 0.0), ~valued)
         order = np.lexsort(keys)
         longest = max(1.0, float(epochs.max(initial=1.0)))
         return cls(
             {name: _positions(trials, name, space)[order] for name in space.distributions},
-            _numbers(trials, "stage", 0)[order].astype(np.int64),
             1 / (1 + np.log(longest / np.maximum(epochs[order], 1.0)) / math.log(RUNG_FACTOR)),
             int(valued.sum()),
         )
 
     def __len__(self) -> int:
-        return len(self.stages)
+        return len(self.fidelities)
 
     def having(self, name: str) -> "Cloud":
         """The trials that have the hyperparameter."""
@@ -75,7 +74,7 @@ class Cloud:
     def take(self, rows: NDArray[np.intp]) -> "Cloud":
         """The trials of these rows, in this order; those with a value must come first."""
         positions = {name: position[rows] for name, position in self.positions.items()}
-        return Cloud(positions, self.stages[rows], self.fidelities[rows], int((rows < self.n_valued).sum()))
+        return Cloud(positions, self.fidelities[rows], int((rows < self.n_valued).sum()))
 
     def scores(self) -> Floats:
         """(n_trials,) normal scores of the ranks: Φ⁻¹ of 1 − (rank + ½)/n, so that outliers do not matter."""
@@ -117,12 +116,6 @@ def to_units(distribution: Numeric, values: Floats) -> Floats:
     return ((np.log(clipped - 0.5) + np.log(clipped + 0.5)) / 2 - low) / (high - low)
 
 
-def _numbers(trials: pd.DataFrame, column: str, otherwise: float) -> Floats:
-    if column not in trials:
-        return np.full(len(trials), float(otherwise))
-    return trials[column].to_numpy("float64", na_value=otherwise)
-
-
 def _positions(trials: pd.DataFrame, name: str, space: SearchSpace) -> Floats:
     column = f"params_{name}"
     # Optuna's table has no column for what no trial has.
@@ -131,7 +124,8 @@ def _positions(trials: pd.DataFrame, name: str, space: SearchSpace) -> Floats:
     distribution = space.distributions[name]
     if isinstance(distribution, Choice):
         return _choice_positions(trials[column], distribution)
-    return to_units(distribution, trials[column].to_numpy("float64", na_value=math.nan))
+    # Text where a number is expected is another study's: not one of this space.
+    return to_units(distribution, pd.to_numeric(trials[column], errors="coerce").to_numpy("float64", na_value=math.nan))
 
 
 def _choice_positions(column: "pd.Series[Any]", choice: Choice) -> Floats:

@@ -34,6 +34,9 @@ SIGNIFICANCE = 0.05
 # Where a parabola over the range explains less of the scores' variance, the hyperparameter does not matter.
 FLAT_SHARE = 0.02
 
+# However often a side is widened: so many decades, or halves of the range, at once.
+MOST_STEPS = 16.0
+
 INSIDE = "inside"
 EDGE = "edge: widen"
 NATURAL_BOUND = "edge: natural bound"
@@ -102,9 +105,10 @@ class Side:
         """`distribution` with its end on this side moved outward, as far as the limit.
 
         times: how many stages in a row it is now widened: by 2**(times - 1) decades where the range is logarithmic,
-            else by so many halves of the range, at least by 1 where it is of whole numbers.
+            else by so many halves of the range, at most by MOST_STEPS of them and at least by 1 where it is of whole
+            numbers.
         """
-        steps = 2.0 ** (times - 1)
+        steps = min(2.0 ** (times - 1), MOST_STEPS)
         if isinstance(distribution, LogUniform) or (isinstance(distribution, Integer) and distribution.log):
             end = self.end * 10**steps if self.upper else self.end / 10**steps
         else:

@@ -5,7 +5,7 @@ Pure functions from tables of trials to a Proposal, what the next stage draws fr
 
 import math
 from dataclasses import replace
-from typing import Literal, TypeAlias, get_args
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -28,7 +28,6 @@ from hpsearch.space.edges import (
     decision_table,
     judge,
     range_text,
-    text,
 )
 from hpsearch.space.proposal import Focus, Proposal, Strip
 from hpsearch.space.space import SearchSpace
@@ -43,7 +42,6 @@ __all__ = [
     "NATURAL_BOUND",
     "SIGNIFICANCE",
     "UNDECIDED",
-    "Mode",
     "Proposal",
     "Side",
     "boundary_check",
@@ -51,9 +49,10 @@ __all__ = [
     "start_like",
 ]
 
-Mode: TypeAlias = Literal["auto", "warn"]
 Row: TypeAlias = dict[str, object]
 Rows: TypeAlias = list[Row]
+
+MODES = ("auto", "warn")
 
 # Verdicts of a hyperparameter as a whole, whose `side` is BOTH.
 NARROWED = "narrowed"
@@ -68,11 +67,10 @@ FEWEST_IN_CLOUD = 5
 FEWEST_TO_NARROW = 8
 
 # A focus is so much wider than the cloud, for the cloud is better known in its middle than at its rim.
-WIDTH_FACTOR = 1.2
+WIDTH_FACTOR = 1.4
 
-# The same where the cloud is of other ranges, an earlier study's or those before a widening: what was best there need
-# not be best here (a batch size goes with a learning rate).
-OTHER_RANGES_FACTOR = 3.0
+# The same where the cloud is an earlier study's.
+LIKE_FACTOR = 3.0
 
 # No focus is narrower than this over the square root of the trials it rests on.
 WIDTH_FLOOR = 0.5
@@ -81,11 +79,12 @@ WIDTH_FLOOR = 0.5
 DROP_SIGNIFICANCE = 0.01
 
 
-def refine(trials: pd.DataFrame, proposal: Proposal, stage: int, mode: Mode = "auto") -> tuple[Proposal, pd.DataFrame]:
+def refine(trials: pd.DataFrame, proposal: Proposal, stage: int, mode: str = "auto") -> tuple[Proposal, pd.DataFrame]:
     """What the next stage draws from, and the decisions of this one.
 
-    trials: all trials so far, one row each: `number`, `value` (greater is better, NaN if it failed), `stage`, `epochs`
-        of the last value, `params_<name>` (NaN where absent; tuples as they are or as the text Optuna stores).
+    trials: all trials so far that have finished or been cut, one row each: `number`, `value` (greater is better, NaN
+        if it failed), `epochs` of the last value, `params_<name>` (NaN where absent; tuples as they are or as the text
+        Optuna stores).
     proposal: what this stage was drawn from.
     stage: its number, for the record.
     mode: "auto" narrows and widens; "warn" only judges, and the proposal comes back as it was.
@@ -101,30 +100,29 @@ def refine(trials: pd.DataFrame, proposal: Proposal, stage: int, mode: Mode = "a
 
     Raises ValueError for another mode.
     """
-    if mode not in get_args(Mode):
-        raise ValueError(f"`mode` must be one of {', '.join(get_args(Mode))}, but got {mode!r}.")
+    if mode not in MODES:
+        raise ValueError(f"`mode` must be one of {', '.join(MODES)}, but got {mode!r}.")
     cloud = Cloud.of(trials, proposal.space)
     findings = judge(cloud, proposal.space)
     if mode == "warn":
         return proposal, decision_table([finding.decision(stage) for finding in findings])
     wider = _widened(proposal, findings)
     rows = [finding.decision(stage, _new_range(finding, wider.space)) for finding in findings]
-    if not wider.fresh:
-        narrower, narrowed = _narrowed(wider, cloud, stage, WIDTH_FACTOR)
-    else:
-        narrower, narrowed = _narrowed(wider, Cloud.of(trials, wider.space), stage, OTHER_RANGES_FACTOR)
+    if wider.fresh:
+        cloud = Cloud.of(trials, wider.space)
+    narrower, narrowed = _narrowed(wider, cloud, stage, WIDTH_FACTOR)
     return narrower, decision_table(rows + narrowed)
 
 
 def start_like(trials: pd.DataFrame, space: SearchSpace) -> tuple[Proposal, pd.DataFrame]:
-    """Where the best trials of an earlier study lie, twice as wide as `refine` would have it, to start from.
+    """Where the best trials of an earlier study lie, about twice as wide as `refine` would have it, to start from.
 
     trials: the earlier study's, as for `refine`; what only one of the two studies has is left alone, and so is a choice
         that this space does not have.
 
     The decisions (stage -1, side "both") say so.
     """
-    narrower, rows = _narrowed(Proposal.of(space), Cloud.of(trials, space), -1, OTHER_RANGES_FACTOR)
+    narrower, rows = _narrowed(Proposal.of(space), Cloud.of(trials, space), -1, LIKE_FACTOR)
     return narrower, decision_table([row | {"sentence": f"{row['sentence']} (from an earlier study)"} for row in rows])
 
 
@@ -166,7 +164,8 @@ def _narrowed(proposal: Proposal, cloud: Cloud, stage: int, factor: float) -> tu
             continue
         if not isinstance(distribution, Choice):
             focus[name] = _focus(having, smoothed.having(name).positions[name], name, factor)
-            rows.append(_narrowing(stage, name, distribution, focus[name], having))
+            if focus[name].span != (0.0, 1.0):
+                rows.append(_narrowing(stage, name, distribution, focus[name], having))
         elif dropped := _clearly_worse(having, name, distribution):
             kept[name] = tuple(value for value in distribution.values if value not in dropped)
             rows += [_dropping(stage, name, value, figures) for value, figures in dropped.items()]
@@ -202,10 +201,10 @@ def _clearly_worse(having: Cloud, name: str, choice: Choice) -> dict[Value, tupl
 
 
 def _narrowing(stage: int, name: str, distribution: Numeric, focus: Focus, having: Cloud) -> Row:
-    low, high = (distribution.from_unit(end) for end in focus.span)
+    low, centre, high = (distribution.from_unit(u) for u in (focus.span[0], focus.centre, focus.span[1]))
     sentence = (
-        f"{name}: the best of {having.n_valued} trials lie around {text(distribution.from_unit(focus.centre))}; "
-        f"most draws now come from [{text(low)}, {text(high)}] of {range_text(distribution)}."
+        f"{name}: the best of {having.n_valued} trials lie around {_short(centre)}; most draws now come from "
+        f"[{_short(low)}, {_short(high)}] of {range_text(distribution)}."
     )
     return {
         "stage": stage, "name": name, "side": BOTH, "low": distribution.low, "high": distribution.high,
@@ -224,3 +223,7 @@ def _dropping(stage: int, name: str, value: Value, figures: tuple[int, int, int,
         "stage": stage, "name": name, "side": BOTH, "verdict": f"{DROPPED}: {value!r}",
         "share_of_best": found / n_best, "share_of_drawn": n_taken / n, "sentence": sentence,
     }  # fmt: skip
+
+
+def _short(number: float) -> str:
+    return str(number) if isinstance(number, int) else f"{number:.3g}"

@@ -8,7 +8,7 @@ from hpsearch.record.journal import open_storage
 from tests.cli.studies import contents, hpsearch, make_study, refused
 
 
-@pytest.mark.parametrize("verb", ["run", "validate", "status", "report"])
+@pytest.mark.parametrize("verb", ["run", "validate", "plan", "status", "report"])
 def test_a_study_that_was_given_another_name(finished: Path, verb: str) -> None:
     make_study(finished, ('name = "wine"', 'name = "other"'))
     before = {name: data for name, data in contents(finished).items() if "study.db-" not in name}

@@ -23,7 +23,36 @@ def test_what_the_file_says_is_passed_on(tmp_path: Path) -> None:
     assert len(study.dataset.rows.test) == 36
     assert study.dataset.sample_weight is not None and "ash" not in study.dataset.encoding.column_names
     assert "magnesium" in [column.name for column in study.dataset.encoding.categorical]
-    assert study.problem.space.distributions.keys() >= {"learning_rate_init", "hidden_layer_sizes", "weight_decay"}
+    assert study.problem.drawing.space.distributions.keys() >= {
+        "learning_rate_init",
+        "hidden_layer_sizes",
+        "weight_decay",
+    }
+
+
+def test_what_the_file_says_of_the_search_is_passed_on(tmp_path: Path) -> None:
+    asked = (
+        'refine = "warn"\ncv = 3\nscoring = ["accuracy", "neg_log_loss"]\n[[search.first]]\nhidden_layer_sizes = [8, 8]'
+    )
+    grouped = ('target = "cultivar"\ntest_size = 0.2', 'target = "cultivar"\ngroups = "shelf"')
+    folder = make_study(tmp_path / "wine", grouped, ("n_jobs = 1", asked))
+    table = pd.read_csv(folder / "wine.csv")
+    table.assign(shelf=table.index % 20).to_csv(folder / "wine.csv", index=False)
+    study = checked_study(read_study_file(folder))
+    assert [scorer.name for scorer in study.problem.scorers] == ["accuracy", "neg_log_loss"]
+    assert study.problem.drawing.mode == "warn"
+    assert study.problem.drawing.first[0]["hidden_layer_sizes"] == (8, 8)
+    assert len(study.dataset.folds) == 3 and "shelf" not in study.dataset.encoding.column_names
+    for part in study.dataset.folds:
+        assert not set(part.rows.train % 20) & set(part.rows.heldout % 20)
+
+
+def test_an_earlier_study_lies_relative_to_the_file(finished: Path) -> None:
+    for like in ('"../finished/out/study.db"', '{ file = "../finished/out/study.db", study_name = "wine" }'):
+        folder = make_study(finished.parent / "again", ("n_jobs = 1", f"like = {like}"))
+        assert checked_study(read_study_file(folder)).problem.drawing.start is not None
+    make_study(finished.parent / "again", ("n_jobs = 1", 'like = "../finished/out/other.db"'))
+    assert "must name one study" in refused("validate", finished.parent / "again")
 
 
 def test_dropped_columns_are_not_looked_at(tmp_path: Path) -> None:
@@ -71,6 +100,10 @@ FILES = [
     ("hidden_layer_sizes =", "dropout = 1.5\nhidden_layer_sizes =", "dropout: ", "but got 1.5"),
     ("[8], [16]", "[8], [0]", "hidden_layer_sizes", "(0,)"),
     ("n_jobs = 1", 'scoring = "neg_logloss"', "scoring", "did you mean 'neg_log_loss'?"),
+    ("n_jobs = 1", "first = [{ dropuot = 0.1 }]", "first[0] has 'dropuot'", "did you mean 'dropout'?"),
+    ("n_jobs = 1", "first = [{ learning_rate_init = -1 }]", "first[0]['learning_rate_init']", "but got -1"),
+    ('"cultivar"', '"cultivar"\ngroups = "ach"', "[data] groups names 'ach'", "did you mean 'ash'?"),
+    ('"cultivar"', '"cultivar"\ngroups = "ash"', "groups", "without cv"),
     ("n_jobs = 1", 'scoring = "r2"', "scoring='r2'", "does not fit the task multiclass"),
 ]
 

@@ -17,7 +17,8 @@ from hpsearch.study import Study
 from tests.cli.studies import contents, hpsearch, make_study, not_root, refused
 
 TABLES = {"trials.parquet", "history.parquet"} if has_parquet() else {"history.csv"}
-WRITTEN = {"study.db", "trials.csv", "decisions.csv", "members.csv", "leaderboard.csv", "summary.json", "report.html"}
+WRITTEN = {"study.db", "trials.csv", "decisions.csv", "members.csv", "leaderboard.csv", "candidates.csv"}
+WRITTEN |= {"summary.json", "report.html"}
 RATE = 'learning_rate_init = { distribution = "log_uniform", low = 1e-3, high = 1e-1 }'
 
 
@@ -112,7 +113,8 @@ class TestFailing:
 
     def test_nothing_is_said_of_rungs_that_nobody_reached(self, tmp_path: Path) -> None:
         study = make_study(tmp_path / "wine", (RATE, "learning_rate_init = 1e20"), ("n_trials = 9", "n_trials = 1"))
-        rung, error = hpsearch("run", study).stderr.splitlines()
+        plan, rung, error = hpsearch("run", study).stderr.splitlines()
+        assert plan == "1 stage, 1 trial, 9 epochs of training (0% saved by halving)"
         assert rung.startswith("rung 1/3: 1 trial at 1 epoch (1 failed), best –, ") and error.startswith("Error: ")
 
     def test_unknown_reason(self, study: Path) -> None:

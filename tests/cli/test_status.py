@@ -18,8 +18,10 @@ def test_finished(finished: Path) -> None:
     result = hpsearch("status", finished)
     assert result.exit_code == 0
     assert "state: finished\ntrials: 9 of 9 drawn (1 complete, 8 cut)\nbest value so far: −0." in result.stdout
-    rungs = [line.split() for line in result.stdout.splitlines() if line.startswith("1/1")]
-    assert rungs == [["1/1", "1/3", "1", "9", "9"], ["1/1", "2/3", "3", "3", "3"], ["1/1", "3/3", "9", "1", "1"]]
+    rungs = [line.split()[1:] for line in result.stdout.splitlines() if line.startswith("1/1")]
+    assert rungs == [
+        ["random", "1/3", "1", "9", "9"], ["random", "2/3", "3", "3", "3"], ["random", "3/3", "9", "1", "1"],
+    ]  # fmt: skip
     # SQLite leaves empty files of its own beside a file that was read
     assert {name: data for name, data in contents(finished).items() if "study.db-" not in name} == before
 

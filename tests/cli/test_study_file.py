@@ -32,7 +32,8 @@ class TestSoundFiles:
 
     def test_defaults(self, tmp_path: Path) -> None:
         file = read_study_file(written(tmp_path, 'name = "a"\n[data]\nsource = "a.csv"\ntarget = "y"\n'))
-        assert (file.search.n_trials, file.search.random_state, file.search.n_jobs) == (64, 0, -1)
+        assert (file.search.n_trials, file.search.random_state, file.search.n_jobs) == (None, 0, -1)
+        assert (file.search.refine, file.search.first, file.search.like, file.search.plan) == ("auto", [], None, [])
         assert file.space == {} and file.title == "a" and file.data.drop == []
 
     def test_places_lie_beside_the_file(self, tmp_path: Path) -> None:
@@ -66,6 +67,35 @@ UNSOUND = {
         ("random_state = -1", "[search] random_state = -1 must be greater than or equal to 0"),
         ("backend = 'ray'", "[search] backend = 'ray' must be 'threading', 'loky' or 'sequential'"),
         ("refit = 1", "[search] refit = 1 must be a valid boolean"),
+        ("refine = 'on'", "[search] refine = 'on' must be 'off', 'warn' or 'auto'"),
+        ("cv = 1", "[search] cv = 1 must be greater than or equal to 2"),
+        ("cv = 'KFold'", "[search] cv = 'KFold' must be a valid integer"),
+        ("scoring = 3", "[search] scoring = 3 must be a valid list"),
+        ("scoring = ['r2', 3]", "[search] scoring[1] = 3 must be a valid string"),
+        ("first = { dropout = 0.1 }", "[search] first = {'dropout': 0.1} must be a valid list"),
+        ("first = [0.1]", "[search] first[0] = 0.1 must be a valid dictionary"),
+        ("like = 3", "[search] like = 3 must be a table with the keys file, study_name"),
+        ("like = { path = 'a.db' }", "[search] like lacks file"),
+        ("like = { file = 'a.db', name = 'a' }", "[search] like name is not known; known are file, study_name"),
+        ("plan = 3", "[search] plan = 3 must be a valid list"),
+        ("plan = [3]", "[search] plan[0] = 3 must be a table with the keys name, n_trials, rungs"),
+        ("plan = [{ name = 'a', n_trials = 3 }]", "[search] plan[0] lacks rungs"),
+        (
+            "plan = [{ name = 'a', n_trials = 0, rungs = [] }]",
+            "[search] plan[0] n_trials = 0 must be greater than or equal to 1",
+        ),
+        (
+            "plan = [{ name = 'a', n_trials = 3, rungs = [{ epoch = 1, keep = 1 }] }]",
+            "[search] plan[0] rungs[0] lacks epochs",
+        ),
+        (
+            "plan = [{ name = 'a', n_trials = 3, rungs = [{ epochs = 1, keep = 1, eta = 3 }] }]",
+            "[search] plan[0] rungs[0] eta is not known; known are epochs, keep",
+        ),
+        (
+            "plan = [{ name = 'a', n_trials = 3, rungs = [{ epochs = 1, keep = 0 }] }]",
+            "[search] plan[0] rungs[0] keep = 0 must be greater than or equal to 1",
+        ),
     ],
     "n_jobs = 1": [
         ("n_jobs = 0", "[search] n_jobs = 0 must be a number of workers, or -1 for one per core, but not 0")
@@ -114,7 +144,7 @@ class TestUnsoundFiles:
             read_study_file(tmp_path / "wine")
 
 
-@pytest.mark.parametrize("verb", ["run", "validate", "status", "report", "predict"])
+@pytest.mark.parametrize("verb", ["run", "validate", "plan", "status", "report", "predict"])
 @pytest.mark.parametrize(
     ("text", "said"), [("name =", "is not TOML: "), ("name = 'a'", "it lacks [data]"), (None, "there is no such file")]
 )

@@ -9,8 +9,9 @@ from hpsearch.data.dataset import prepare
 from hpsearch.data.scoring import Scorer
 from hpsearch.ensemble import average as averaging
 from hpsearch.ensemble.average import KINDS, average, averages, candidates, leaderboard, most_members
-from hpsearch.ensemble.members import MAX_MEMBERS, Library, Member, member_table
-from hpsearch.orchestrator.run import RungRecord, TrialResult, score_rows
+from hpsearch.ensemble.members import Library, Member, member_table
+from hpsearch.orchestrator.run import MAX_MEMBERS, RungRecord, TrialResult
+from hpsearch.orchestrator.training import score_rows
 
 N_CLASSES = 3
 

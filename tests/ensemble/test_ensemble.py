@@ -18,7 +18,7 @@ from hpsearch.ensemble.ensemble import Ensemble
 from hpsearch.mlp.initialisers import Start, initial_stack
 from hpsearch.mlp.stack import Architecture
 from hpsearch.orchestrator.estimators import EstimatorPredictor
-from hpsearch.orchestrator.learners import Network
+from hpsearch.orchestrator.networks import Network
 
 
 def table(n_rows=200):

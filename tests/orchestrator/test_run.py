@@ -12,7 +12,7 @@ from hpsearch.data.dataset import prepare
 from hpsearch.data.scoring import Scorer
 from hpsearch.orchestrator.drawing import Drawing
 from hpsearch.orchestrator.halving import Rung
-from hpsearch.orchestrator.learners import MLPLearner
+from hpsearch.orchestrator.networks import MLPLearner
 from hpsearch.orchestrator.plan import REPEAT, Plan, Stage
 from hpsearch.orchestrator.run import (
     CohortRecord,
@@ -21,11 +21,11 @@ from hpsearch.orchestrator.run import (
     StageRecord,
     Workers,
     run,
-    score_rows,
     train_again,
     trial_seed,
 )
 from hpsearch.orchestrator.stop import Stop
+from hpsearch.orchestrator.training import score_rows
 from hpsearch.record.checkpoints import FolderCheckpoints, MemoryCheckpoints
 from hpsearch.record.tables import trial_table
 from hpsearch.record.trials import open_record

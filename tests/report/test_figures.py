@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hpsearch.ensemble.candidates import COLUMNS
 from hpsearch.record.tables import TrialHistory, history_table
 from hpsearch.report import figures
 from hpsearch.report.figures import RungCost, Shade
@@ -32,7 +33,9 @@ def made_up(
     A loss is about the negative of the value; a diverged one is not a number in the last epoch, the first of its rung.
     """
     searched = SearchSpace.of(space)
-    plan = [{"n_trials": len(values), "rungs": [{"epochs": epochs, "keep": 1} for epochs in RUNG_ENDS]}]
+    plan = [
+        {"name": "random", "n_trials": len(values), "rungs": [{"epochs": epochs, "keep": 1} for epochs in RUNG_ENDS]}
+    ]
     trials = _trials(values, searched, states)
     history = history_table([_history(number, own) for number, own in enumerate(values) if own])
     valued = history.dropna(subset=["valid_value"])
@@ -51,6 +54,7 @@ def made_up(
         history=history,
         members=_members(int(best["trial_number"]), int(best["epoch"]), float(best["valid_value"])),
         decisions=boundary_check(trials, searched, 0),
+        candidates=candidates([]),
         leaderboard=_leaderboard(float(best["valid_value"])),
         chance=_chance(),
         best_config=searched.draw(0, 0, int(best["trial_number"])),
@@ -120,6 +124,12 @@ def _leaderboard(value: float) -> pd.DataFrame:
     )
 
 
+def candidates(trials: Sequence[int]) -> pd.DataFrame:
+    """Trials that completed the plan, best first, each with three seeds."""
+    row = {"n_seeds": 3, "searched_value": -0.4, "value": -0.45, "deviation": 0.031, "honest_value": -0.47, "gap": 0.07}
+    return pd.DataFrame([{"trial_number": number} | row for number in trials], columns=list(COLUMNS)).astype(COLUMNS)
+
+
 def _chance() -> pd.DataFrame:
     verdicts = ["as it should be", "too high"]
     shapes = {"hidden_layer_sizes": ["[64]", "[128]"], "initial_loss": [0.7, 1.4], "chance_loss": [0.693, 0.693]}
@@ -133,9 +143,10 @@ def panel(name: str, findings: Findings) -> figures.Panel:
 def test_trials_come_by_their_best_value() -> None:
     facts = figures.trial_facts(made_up())
     assert facts.index.tolist() == [2, 0, 4, 1, 3]
-    assert facts.columns.tolist() == ["epochs", "rung", "best_value", "best_epoch", "state"]
-    assert facts.loc[0].tolist() == [18, 2, -0.4, 6, "COMPLETE"]
-    assert facts.loc[4].tolist() == [3, 1, -0.8, 2, "FAIL"]
+    columns = ["epochs", "rung", "best_value", "best_epoch", "state", "is_repeat", "is_best"]
+    assert facts.columns.tolist() == columns
+    assert facts.loc[0].tolist() == [18, 2, -0.4, 6, "COMPLETE", False, False]
+    assert facts.loc[4].tolist() == [3, 1, -0.8, 2, "FAIL", False, False]
     assert math.isnan(facts.loc[3, "best_value"])
     assert facts.loc[3, "best_epoch"] == 0
 
@@ -144,6 +155,13 @@ def test_ties_go_to_the_lower_number_and_the_earlier_epoch() -> None:
     facts = figures.trial_facts(made_up([(-0.5, -0.2), (-0.2, -0.2, -0.2)]))
     assert facts.index.tolist() == [0, 1]
     assert facts["best_epoch"].tolist() == [6, 2]
+
+
+def test_the_best_candidate_comes_first() -> None:
+    facts = figures.trial_facts(made_up(candidates=candidates([0])))
+    assert facts.index.tolist() == [0, 2, 4, 1, 3]
+    assert facts.index[facts["is_best"]].tolist() == [0]
+    assert figures.best_trial(made_up(candidates=candidates([0]))).training.trial_number == 0
 
 
 def test_a_trial_that_never_ran_is_in_no_figure() -> None:
@@ -320,6 +338,16 @@ def test_a_rung_of_one_epoch() -> None:
     assert figures.rung_labels([{"rungs": [{"epochs": 1}]}]) == ["rung 1: 1 epoch"]
 
 
-def test_rungs_of_stages_that_differ_share_a_label() -> None:
-    plan = [{"rungs": [{"epochs": 2}, {"epochs": 6}]}, {"rungs": [{"epochs": 3}]}]
-    assert figures.rung_labels(plan) == ["rung 1: 2 to 3 epochs", "rung 2: 6 epochs"]
+def test_rungs_of_equal_epochs_are_one() -> None:
+    plan = [{"rungs": [{"epochs": 2}]}, {"rungs": [{"epochs": 2}, {"epochs": 6}]}, {"rungs": [{"epochs": 3}]}]
+    assert figures.rung_labels(plan) == ["rung 1: 2 epochs", "rung 2: 3 epochs", "rung 3: 6 epochs"]
+
+
+def test_panels_reach_as_far_as_a_stage_drew() -> None:
+    findings = made_up()
+    wider = findings.decisions.assign(stage=1)
+    wider.loc[wider["name"] == "learning_rate_init", ["low", "new_high"]] = 1e-5, 1.0
+    record = panel("learning_rate_init", replace(findings, decisions=pd.concat([findings.decisions, wider])))
+    assert [label for _, label in record.ticks] == ["1e−5", "0.0001", "0.001", "0.01", "0.1"]
+    units = figures.unit_coordinates(findings.trials, "learning_rate_init", LogUniform(1e-5, 1e-1))
+    assert record.positions == pytest.approx([units[number] for number in (1, 4, 0, 2)])

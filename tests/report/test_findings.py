@@ -12,6 +12,7 @@ import pytest
 from sklearn.datasets import load_breast_cancer
 
 from hpsearch import Choice, search
+from hpsearch.orchestrator.plan import Plan
 from hpsearch.record.tables import has_parquet
 from hpsearch.report.findings import (
     Findings,
@@ -21,12 +22,14 @@ from hpsearch.report.findings import (
     fixed,
     number,
     numbers,
+    plan_text,
     summary_document,
     summary_table,
     with_deviation,
     write_tables,
 )
-from tests.report.test_figures import VALUES, made_up
+from hpsearch.space.refine import EDGE, FLAT, INSIDE, NATURAL_BOUND
+from tests.report.test_figures import VALUES, candidates, made_up
 
 
 @pytest.fixture(scope="module")
@@ -114,10 +117,10 @@ def _summary(findings: Findings) -> dict[str, str]:
     return dict(zip(table["item"], table["value"], strict=True))
 
 
-def test_summary_is_ten_rows_of_text() -> None:
+def test_summary_is_a_row_of_text_per_item() -> None:
     table = summary_table(made_up(warnings=("first", "second")))
     values = _summary(made_up(warnings=("first", "second")))
-    assert len(table) == 10
+    assert len(table) == 11
     assert values["data"] == "2,000 rows (700 train, 150 valid, 150 select, 1,000 test), 4 columns as 7 inputs"
     assert values["trials"] == "5 (1 complete, 2 cut, 2 failed); 40% diverged"
     assert values["honest score"].startswith("−0.071 ± 0.021 ")
@@ -180,12 +183,34 @@ def test_summary_document_is_strict_json() -> None:
 
 def test_summary_document_names_the_edges() -> None:
     findings = made_up()
-    verdicts = ["edge", "inside", "inside", "edge: natural bound"]
+    verdicts = [EDGE, "inside", "inside", NATURAL_BOUND]
     document = summary_document(made_up(decisions=findings.decisions.assign(verdict=verdicts)))
     assert document["edges"] == [
-        {"name": "learning_rate_init", "side": "low", "verdict": "edge"},
+        {"name": "learning_rate_init", "side": "low", "verdict": EDGE},
         {"name": "dropout", "side": "high", "verdict": "edge: natural bound"},
     ]
+
+
+def test_open_edges_are_those_of_the_last_stage_that_could_be_widened() -> None:
+    decisions = made_up().decisions
+    first, last = decisions.assign(verdict=EDGE), decisions.assign(stage=1, verdict=[INSIDE, EDGE, FLAT, NATURAL_BOUND])
+    assert _summary(made_up())["open edges"] == "none"
+    assert _summary(made_up(decisions=pd.concat([first, last])))["open edges"] == "learning_rate_init (high)"
+
+
+def test_the_best_candidate_is_told_with_its_seeds_and_its_gap() -> None:
+    best = _summary(made_up(candidates=candidates([0])))["best trial"]
+    assert best.endswith(
+        "; value −0.4 when searched (chosen on), −0.450 ± 0.031 over 3 seeds, −0.47 on rows that rank no trial: "
+        "a gap of 0.07"
+    )
+    assert made_up(candidates=candidates([2, 0])).best_trial == 2 and made_up().best_trial is None
+    assert summary_document(made_up(candidates=candidates([0])))["gap"] == 0.07
+
+
+def test_a_plan_in_a_line() -> None:
+    assert plan_text(Plan.of(64, 27)) == "4 stages, 64 trials, 492 epochs of training (72% saved by halving)"
+    assert plan_text(Plan.random(1, 1)) == "1 stage, 1 trial, 1 epoch of training (0% saved by halving)"
 
 
 def test_document_of_a_real_search_is_strict_json(found: Findings) -> None:

@@ -11,7 +11,9 @@ import pytest
 
 from hpsearch.report.findings import Findings
 from hpsearch.report.page import headline, page, write_page
-from tests.report.test_figures import made_up
+from hpsearch.space.refine import EDGE, FLAT, INSIDE, UNDECIDED
+from tests.report.test_course import staged
+from tests.report.test_figures import candidates, made_up
 from tests.report.test_plots import ODD
 
 EVIL = "<script>alert('x')</script> & \"co\""
@@ -66,10 +68,11 @@ def test_sections_come_in_their_order() -> None:
     outline = Outline(page(made_up()))
     assert outline.open == []
     headings = [
-        "Made up", "Leaderboard", "Best configs", "Learning curves by rung", "Score against each hyperparameter",
-        "What the search cost", "Members of the chosen ensemble", "Words",
+        "Made up", "Leaderboard", "Best configs", "The course of the search", "Score against each hyperparameter",
+        "Learning curves by rung", "What the search cost", "Members of the chosen ensemble", "Words",
     ]  # fmt: skip
     assert [heading for heading in outline.headings if heading in headings] == headings
+    assert "Final candidates" in Outline(page(made_up(candidates=candidates([0])))).headings
 
 
 def test_headline_leads_with_the_honest_score() -> None:
@@ -102,8 +105,8 @@ def test_warnings_stand_in_a_box_of_their_own() -> None:
 
 
 def test_tables() -> None:
-    summary, board, best, gaps, diverged, decisions, chance, members = Outline(page(made_up())).tables
-    assert len(summary) == 10
+    summary, board, best, decisions, gaps, diverged, chance, members = Outline(page(made_up())).tables
+    assert len(summary) == 11
     assert board[1] == ["best_model (chosen)", "1", "−0.071 ± 0.021", "−0.07500", "−0.3000"]
     assert best[0] == ["trial", "best value", "at epoch", "trained to", "state", "learning_rate_init", "dropout"]
     assert [row[:5] for row in best[1:3]] == [
@@ -113,7 +116,7 @@ def test_tables() -> None:
     assert [row[2] for row in gaps[1:]] == ["5", "3", "1"]
     assert [row[-1] for row in gaps[1:]] == ["20%", "33%", "0%"]
     assert diverged[1:] == [["3", "Diverged: try a tenth of it."], ["4", "Diverged: try a tenth of it."]]
-    assert len(decisions) == 5
+    assert [row[:2] for row in decisions] == [["after", "verdict"], *[["random", UNDECIDED]] * 4]
     assert [row[0] for row in chance[1:]] == ["[128]", "[64]"]
     assert members[1][:5] == ["2", "100.0%", "−0.3000", "6", "ema"]
 
@@ -121,10 +124,42 @@ def test_tables() -> None:
 def test_what_is_marked() -> None:
     text = page(made_up())
     assert re.findall(r'<tr class="marked"><td class="text">(.*?)</td>', text) == ["best_model (chosen)"]
-    decisions = made_up().decisions.assign(verdict=["edge", "inside", "inside", "inside"])
+    decisions = made_up().decisions.assign(verdict=[EDGE, INSIDE, INSIDE, INSIDE])
     text = page(made_up(decisions=decisions))
     assert "<h3>learning_rate_init <em>edge at the low end</em></h3>" in text
-    assert '<tr class="marked"><td class="text">edge</td>' in text
+    assert f'<tr class="marked"><td class="text">random</td><td class="text">{EDGE}</td>' in text
+
+
+def test_what_was_decided_comes_before_what_was_only_looked_at() -> None:
+    text = page(made_up(decisions=made_up().decisions.assign(verdict=[INSIDE, EDGE, FLAT, INSIDE])))
+    *_, decided, others, _, _, _, _ = Outline(text).tables
+    assert [row[1] for row in decided[1:]] == [EDGE]
+    assert [row[1] for row in others[1:]] == [INSIDE, FLAT, INSIDE]
+    assert "<summary>What else was looked at: 2 inside, 1 flat</summary>" in text
+    assert "Nothing was narrowed or widened" in page(made_up()) and "Nothing was narrowed" not in text
+    assert "<li>learning_rate_init above 0.1: give it a wider range.</li>" in text
+
+
+def test_without_decisions_and_stages_there_is_no_course() -> None:
+    text = page(made_up(decisions=made_up().decisions.iloc[:0]))
+    assert "The course of the search" not in text
+
+
+def test_candidates() -> None:
+    text = page(made_up(candidates=candidates([2, 0])))
+    table = Outline(text).tables[2]
+    assert table[0] == ["trial", "seeds", "searched value", "over its seeds", "honest value", "gap"]
+    assert table[1] == ["2", "3", "−0.4000", "−0.450 ± 0.031", "−0.4700", "0.070"]
+    assert "1 more trial completed it." not in text
+    assert "1 more trial completed it." in page(made_up(candidates=candidates([2, *[0] * 10])))
+
+
+def test_a_course_of_stages_is_drawn() -> None:
+    text = page(staged())
+    assert "The range of learning_rate_init from stage to stage" in text
+    assert "The choices of width from stage to stage" in text
+    assert ">the best crowd at this end<" in text and "natural bound<" not in text
+    assert '<td class="text">coarse</td><td class="text">narrowed</td>' in text
 
 
 def test_everything_of_the_user_is_escaped() -> None:
@@ -170,7 +205,9 @@ def test_trials_that_are_not_to_be_seen_are_counted_by_how_they_ended() -> None:
 
 def test_one_of_a_thing_is_no_plural() -> None:
     n_rows = {"train": 7, "valid": 1, "select": 1, "test": 1}
-    text = page(made_up([(-0.5,)], n_rows=n_rows, plan=[{"n_trials": 1, "rungs": [{"epochs": 1, "keep": 1}]}]))
+    text = page(
+        made_up([(-0.5,)], n_rows=n_rows, plan=[{"name": "random", "n_trials": 1, "rungs": [{"epochs": 1, "keep": 1}]}])
+    )
     assert "The only trial with a value" in text
     assert not re.findall(r"\b1 (?:\w+ )?(?:rows|trials|epochs|models|networks|columns|inputs)\b", text)
 

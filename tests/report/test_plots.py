@@ -12,9 +12,10 @@ from typing import Any
 import matplotlib
 import pytest
 
-from hpsearch.report import figures, plots
+from hpsearch.report import course, figures, plots
 from hpsearch.report.findings import Findings
 from hpsearch.space.distributions import Choice, Integer, LogUniform, Uniform
+from tests.report.test_course import staged
 from tests.report.test_figures import made_up
 
 LONG = "a category with a name that no axis has room for, really none at all"
@@ -22,7 +23,7 @@ CHOICES = Choice([LONG, "<script>alert(1)</script>", "$x_1$ --> &amp;", "中文\
 
 ODD: dict[str, Findings] = {
     "one trial": made_up([(-0.5, -0.4, -0.3)]),
-    "one epoch": made_up([(-0.5,)], plan=[{"n_trials": 1, "rungs": [{"epochs": 1, "keep": 1}]}]),
+    "one epoch": made_up([(-0.5,)], plan=[{"name": "random", "n_trials": 1, "rungs": [{"epochs": 1, "keep": 1}]}]),
     "all equal": made_up([(-0.5,)] * 20),
     "never ran": made_up([(-0.5,), (), ()]),
     "regression": made_up([(-50.0,), (-51.0, -48.0, -47.5), (-54.0,)]),
@@ -38,13 +39,20 @@ ODD: dict[str, Findings] = {
 }
 
 
+ODD["staged"] = staged()
+ODD["staged, odd names"] = staged(space={"</svg>": CHOICES, "n": Integer(1, 3), "x": LogUniform(1e-300, 1e300)})
+
+
 def drawings(findings: Findings) -> list[str]:
     """All figures of the findings."""
     costs = figures.rung_costs(findings)
+    courses = course.courses(findings)
     return [
         plots.draw_learning_curves(figures.learning_curves(findings), len(costs)),
         plots.draw_best_trial(figures.best_trial(findings)),
         *(plots.draw_panel(panel, len(costs), findings.scoring) for panel in figures.panels(findings)),
+        *(plots.draw_range_course(one) for one in courses if isinstance(one, course.RangeCourse)),
+        *(plots.draw_choice_course(one) for one in courses if isinstance(one, course.ChoiceCourse)),
         plots.draw_bars([cost.label for cost in costs], [cost.n_epochs for cost in costs], "Epochs"),
     ]
 

@@ -4,7 +4,7 @@ from numpy.testing import assert_array_equal
 
 from hpsearch.data.dataset import prepare
 from hpsearch.mlp.recipe import HYPERPARAMETERS, Recipe
-from hpsearch.orchestrator.learners import WEIGHTS, MLPLearner, Network, default_space, largest_batch
+from hpsearch.orchestrator.networks import WEIGHTS, MLPLearner, Network, default_space, largest_batch
 from hpsearch.space.distributions import Choice, Integer
 from hpsearch.space.space import SearchSpace
 

@@ -1,0 +1,85 @@
+"""What is asked, checked at the door: what is wrong with it is said before anything is trained."""
+
+import math
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_wine
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import KFold
+
+from hpsearch import LogUniform, Plan
+from hpsearch.orchestrator.estimators import EstimatorLearner
+from hpsearch.orchestrator.networks import MLPLearner
+from hpsearch.question import problem_of
+from hpsearch.space.distributions import Choice, Uniform
+
+C = {"C": LogUniform(1e-3, 1e3)}
+
+
+@pytest.fixture(scope="module")
+def wine():
+    return load_wine(return_X_y=True, as_frame=True)
+
+
+def test_networks_are_searched_unless_an_estimator_is_given(wine):
+    problem, epochs = problem_of(*wine)
+    assert isinstance(problem.learner, MLPLearner) and epochs % 9 == 0
+    assert problem.drawing.first[0]["learning_rate_init"] == pytest.approx(5e-3)
+    problem, epochs = problem_of(*wine, estimator=LogisticRegression(), space=C)
+    assert isinstance(problem.learner, EstimatorLearner) and epochs == 27
+    assert problem.drawing.first == ({"C": 1.0},), "the estimator's own parameters are tried first"
+
+
+def test_folds_are_those_of_the_dataset(wine):
+    problem, _ = problem_of(*wine, cv=KFold(4, shuffle=True, random_state=1))
+    assert len(problem.dataset.parts) == 4
+    assert [part.fold for part in problem.dataset.parts] == [0, 1, 2, 3]
+
+
+def test_several_scores_are_taken_and_the_first_ranks(wine):
+    problem, _ = problem_of(*wine, scoring=["accuracy", "neg_log_loss"])
+    assert [scorer.name for scorer in problem.scorers] == ["accuracy", "neg_log_loss"]
+    assert problem.scorer.name == "accuracy"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"space": [1]}, "space must be a dict"),
+        ({"refine": "maybe"}, "refine must be one of off, warn, auto, but got 'maybe'"),
+        ({"sampler": "tpe"}, "sampler must be a function of a seed"),
+        ({"error_score": 0.0}, "error_score=0.0 is for an estimator of your own"),
+        ({"trial_timeout": 3}, "trial_timeout=3 is for an estimator of your own"),
+        ({"estimator": LogisticRegression()}, "space must name one or more of the estimator's parameters"),
+        ({"estimator": LogisticRegression, "space": C}, "must be an instance"),
+        ({"estimator": Ridge(), "space": {"alpha": LogUniform(1e-3, 1.0)}}, "must be a classifier"),
+        ({"estimator": LogisticRegression(), "space": {"c": LogUniform(1e-3, 1.0)}}, "Unknown hyperparameter 'c'"),
+        ({"estimator": LogisticRegression(), "space": C, "error_score": "low"}, "error_score must be a number"),
+        ({"estimator": LogisticRegression(), "space": C, "trial_timeout": -1}, "trial_timeout must be a number > 0"),
+        ({"first": [{"dropout": 2.0}]}, r"first\[0\]\['dropout'\] must be a number"),
+        ({"first": [{"hidden_layer_sizes": (3,)}]}, "must be one of"),
+        ({"space": {"mixup": Choice([0.0, 0.2]), "update": "lbfgs"}}, "lbfgs"),
+        ({"cv": 1}, "cv"),
+        ({"groups": np.zeros(178)}, "groups"),
+    ],
+)
+def test_what_cannot_be_carried_out_is_refused(wine, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        problem_of(*wine, **arguments)
+
+
+def test_a_score_that_a_fold_does_not_allow_is_refused():
+    """The only rows of class 1 are in the first half: later folds have none to rank by."""
+    X, y = np.arange(200.0)[:, np.newaxis], (np.arange(200) < 60).astype(int)
+    with pytest.raises(ValueError, match="roc_auc.* cannot be computed on the .* rows"):
+        problem_of(X, y, cv=KFold(4), scoring="roc_auc")
+
+
+def test_a_plan_says_how_long_the_longest_are_trained(wine):
+    problem, epochs = problem_of(*wine, max_epochs=Plan.of(30, 12).max_epochs)
+    assert epochs == 12 and problem.learner.horizon == 12
+
+
+def test_nan_as_the_score_of_an_error_is_no_wish(wine):
+    problem_of(*wine, error_score=math.nan, space={"dropout": Uniform(0.0, 0.1)})
