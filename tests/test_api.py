@@ -1,5 +1,6 @@
 """`search` as a user calls it: every argument, every kind of data, and every mistake at the door."""
 
+import time
 import warnings
 from dataclasses import replace
 
@@ -8,14 +9,13 @@ import optuna
 import pandas as pd
 import pytest
 from scipy.stats import loguniform, uniform
-from sklearn.base import is_classifier, is_regressor
+from sklearn.base import BaseEstimator, ClassifierMixin, is_classifier, is_regressor
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, get_scorer, log_loss, r2_score
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.svm import LinearSVC
 
 import hpsearch
 from hpsearch import AllTrialsFailed, Choice, Integer, LogUniform, Plan, Rung, Stage, Uniform, search
@@ -658,11 +658,25 @@ def test_an_estimator_that_fails_on_some_configs_fails_those_trials_only():
         quick(X, y, backend="threading", error_score="raise", **asked)
 
 
-@pytest.mark.filterwarnings("ignore:LinearSVC gives no probabilities", "ignore:A constant guess")
+class Slow(ClassifierMixin, BaseEstimator):
+    """Takes its time."""
+
+    def __init__(self, seconds=0.0):
+        self.seconds = seconds
+
+    def fit(self, X, y):
+        time.sleep(self.seconds)
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict(self, X):
+        return np.full(len(X), self.classes_[0])
+
+
+@pytest.mark.filterwarnings("ignore:Slow gives no probabilities", "ignore:A constant guess", "ignore:.*trials failed")
 def test_a_trial_that_takes_too_long_is_ended(wine):
-    X, y = wine
-    space = {"max_iter": Choice([5, 10**9]), "tol": 1e-300, "C": 1e6}
-    result = quick(X, y, estimator=LinearSVC(), space=space, n_trials=4, trial_timeout=5.0, backend="threading")
+    asked = {"space": {"seconds": Choice([0.0, 600.0])}, "trusted": [f"{__name__}.Slow"], "backend": "threading"}
+    result = quick(*wine, estimator=Slow(), n_trials=4, trial_timeout=5.0, **asked)
     failed = result.trials[result.trials["state"] == "FAIL"]
-    assert set(failed["params_max_iter"]) == {10**9} and set(result.trials["params_max_iter"]) == {5, 10**9}
+    assert set(failed["params_seconds"]) == {600.0} and set(result.trials["params_seconds"]) == {0.0, 600.0}
     assert failed["user_attrs_advice"].str.contains("trial_timeout=5.0 s").all()
