@@ -3,7 +3,7 @@
     python scripts/bench_halving.py CURVES [--repetitions 200] [--metric cross_entropy] [--json FILE]
 
 CURVES is a folder with `data.npz`: learning curves of the same 500 configs on 34 tasks over 52 epochs (LCBench, as YAHPO
-Gym's surrogate predicts them: without noise). A repetition draws configs without replacement, the same sequence for every
+Gym's surrogate predicts them: without noise). A repetition draws configs with replacement, the same sequence for every
 method. Each method gets as many trials as the budget pays for; training is resumed, never repeated, also for the rivals:
 
 - `plan`: the stages of `Plan.of`, but for the last, which repeats the best trials with other seeds (there is no noise);
@@ -19,9 +19,10 @@ the 500 configs, 1 for the median one.
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,9 @@ from hpsearch.orchestrator.halving import ETA, Rung, best
 from hpsearch.orchestrator.plan import REPEAT, Plan, Stage
 
 BUDGETS = (4, 6, 8, 12, 16, 20, 28, 36, 44, 56)
-"""In trainings of one config to its end; more would pay for halving more than there are configs."""
+"""In trainings of one config to its end."""
+MAX_TRIALS = 1_000
+"""More than any budget pays for."""
 SHORTEST = 2
 """Epochs of the rivals' first rung: 52 / 27."""
 
@@ -40,7 +43,7 @@ SHORTEST = 2
 class Task:
     """One task: `valid` (n_configs, n_epochs), greater is better; `regrets` by part of the rows, (n_configs,)."""
 
-    name: str
+    number: int
     valid: np.ndarray
     regrets: dict[str, np.ndarray]
 
@@ -50,8 +53,8 @@ def read_tasks(folder: Path, metric: str) -> list[Task]:
     sign = -1.0 if metric == "cross_entropy" else 1.0
     valid, test = (sign * arrays[f"{part}_{metric}"].astype(np.float64) for part in ("val", "test"))
     return [
-        Task(str(name), valid[place], {"valid": regrets(valid[place, :, -1]), "test": regrets(test[place, :, -1])})
-        for place, name in enumerate(arrays["tasks"])
+        Task(place, valid[place], {"valid": regrets(valid[place, :, -1]), "test": regrets(test[place, :, -1])})
+        for place in range(len(valid))
     ]
 
 
@@ -59,8 +62,8 @@ def regrets(scores: np.ndarray) -> np.ndarray:
     return (scores.max() - scores) / (scores.max() - np.median(scores))
 
 
-def incumbent_of_plan(plan: Plan, valid: np.ndarray, order: np.ndarray) -> int:
-    """The best of the configs that complete the plan; trials have the places in `order` as their numbers.
+def incumbent_of_plan(plan: Plan, values: np.ndarray) -> int:
+    """The best of the trials that complete the plan. `values`: (n_trials, n_epochs), of the trials as they are drawn.
 
     As the one loop has it: survivors join where they stand, or are trained up to the rung.
     """
@@ -75,14 +78,14 @@ def incumbent_of_plan(plan: Plan, valid: np.ndarray, order: np.ndarray) -> int:
             alive += joining
             for trial in joining:
                 del waiting[trial]
-            values = {trial: valid[order[trial], rung.epochs - 1] for trial in alive}
-            assert len(values) == next(steps).n_contenders
-            alive, reached = best(values, rung.keep), rung.epochs
+            contenders = {trial: values[trial, rung.epochs - 1] for trial in alive}
+            assert len(contenders) == next(steps).n_contenders
+            alive, reached = best(contenders, rung.keep), rung.epochs
         if plan.is_last_for(number, reached):
-            completed.update({trial: values[trial] for trial in alive})
+            completed.update({trial: contenders[trial] for trial in alive})
         else:
             waiting.update(dict.fromkeys(alive, reached))
-    return int(order[best(completed, 1)[0]])
+    return best(completed, 1)[0]
 
 
 def without_repeats(plan: Plan) -> Plan:
@@ -99,8 +102,8 @@ def of_random_search(n_trials: int, max_epochs: int) -> Plan:
 
 
 PLANS = {
-    "plan": lambda n_trials, max_epochs: without_repeats(Plan.of(n_trials, max_epochs)),
-    "one stage": Plan.random,
+    "plan": lambda n_trials, max_epochs: without_repeats(Plan.of(n_trials, max_epochs, SHORTEST)),
+    "one stage": lambda n_trials, max_epochs: Plan.random(n_trials, max_epochs, SHORTEST),
     "random search": of_random_search,
     "successive halving": of_halving,
 }
@@ -122,56 +125,55 @@ def bracket(n_trials: int, epochs: list[int]) -> tuple[Rung, ...]:
 
 
 @cache
-def affordable(method: str, epochs: int, n_configs: int, max_epochs: int) -> Plan:
+def affordable(method: str, epochs: int, max_epochs: int) -> Plan:
     """The method's plan of the most trials that cost no more than so many epochs."""
-    plans = (PLANS[method](n_trials, max_epochs) for n_trials in range(n_configs, 0, -1))
+    plans = (PLANS[method](n_trials, max_epochs) for n_trials in range(MAX_TRIALS, 0, -1))
     return next(plan for plan in plans if plan.n_epochs <= epochs)
 
 
-def hyperband(valid: np.ndarray, order: np.ndarray) -> Iterator[tuple[int, int, float, int]]:
-    """Trainings of Hyperband, for ever or until the configs run out: epochs spent, epochs reached, value, config."""
-    levels = rung_epochs(valid.shape[1])
-    configs, n_levels = iter(order.tolist()), len(levels)
-    while True:
-        for skipped in range(n_levels):
-            longest = n_levels - 1 - skipped
-            n_trials = -(-n_levels * ETA**longest // (longest + 1))
-            alive, reached = [config for _, config in zip(range(n_trials), configs, strict=False)], 0
-            if len(alive) < n_trials:
-                return
-            for rung in bracket(n_trials, levels[skipped:]):
-                values = {config: valid[config, rung.epochs - 1] for config in alive}
-                for config, value in values.items():
-                    yield rung.epochs - reached, rung.epochs, value, config
-                alive, reached = best(values, rung.keep), rung.epochs
+def hyperband(values: np.ndarray) -> Iterator[tuple[int, int, int]]:
+    """Its trainings, for ever: epochs that one more of them costs, epochs that it reaches, trial."""
+    levels = rung_epochs(values.shape[1])
+    first = 0
+    for skipped in cycle(range(len(levels))):
+        longest = len(levels) - 1 - skipped
+        n_trials = -(-len(levels) * ETA**longest // (longest + 1))
+        alive, reached = list(range(first, first + n_trials)), 0
+        for rung in bracket(n_trials, levels[skipped:]):
+            for trial in alive:
+                yield rung.epochs - reached, rung.epochs, trial
+            alive, reached = best({trial: values[trial, rung.epochs - 1] for trial in alive}, rung.keep), rung.epochs
+        first += n_trials
 
 
-def incumbents_of_hyperband(valid: np.ndarray, order: np.ndarray, budgets: list[int]) -> list[int]:
-    """The incumbents at the budgets, which rise."""
-    found, spent, incumbent = [], 0, (0, -np.inf, -1)
-    for cost, reached, value, config in hyperband(valid, order):
+def incumbents_of_hyperband(values: np.ndarray, budgets: Sequence[int]) -> list[int]:
+    """The trials that are its incumbents when it has spent the budgets, which rise."""
+    found: list[int] = []
+    spent, incumbent = 0, (0, -np.inf, -1)
+    for cost, reached, trial in hyperband(values):
         spent += cost
-        while len(found) < len(budgets) and spent > budgets[len(found)]:
+        while spent > budgets[len(found)]:
             found.append(incumbent[-1])
-        incumbent = max(incumbent, (reached, value, config))
-    return found + [incumbent[-1]] * (len(budgets) - len(found))
+            if len(found) == len(budgets):
+                return found
+        incumbent = max(incumbent, (reached, values[trial, reached - 1], trial))
+    raise AssertionError("Hyperband has no end")
 
 
-def run(task: Task, repetition: int, budgets: list[int]) -> Iterator[dict[str, object]]:
+def run(task: Task, repetition: int, budgets: Sequence[int]) -> Iterator[dict[str, object]]:
     """One row per method and budget."""
     n_configs, max_epochs = task.valid.shape
-    order = np.random.default_rng([repetition, n_configs]).permutation(n_configs)
+    configs = np.random.default_rng([task.number, repetition]).integers(n_configs, size=MAX_TRIALS)
+    values = task.valid[configs]
     found = {
-        method: [
-            incumbent_of_plan(affordable(method, epochs, n_configs, max_epochs), task.valid, order) for epochs in budgets
-        ]
+        method: [incumbent_of_plan(affordable(method, epochs, max_epochs), values) for epochs in budgets]
         for method in PLANS
     }
-    found[HYPERBAND] = incumbents_of_hyperband(task.valid, order, budgets)
+    found[HYPERBAND] = incumbents_of_hyperband(values, budgets)
     for method, incumbents in found.items():
-        for epochs, config in zip(budgets, incumbents, strict=True):
-            own = {part: regrets[config] for part, regrets in task.regrets.items()}
-            yield {"task": task.name, "repetition": repetition, "method": method, "epochs": epochs} | own
+        for epochs, trial in zip(budgets, incumbents, strict=True):
+            own = {part: regrets[configs[trial]] for part, regrets in task.regrets.items()}
+            yield {"task": task.number, "repetition": repetition, "method": method, "epochs": epochs} | own
 
 
 def summary(table: pd.DataFrame, part: str) -> pd.DataFrame:
@@ -190,14 +192,20 @@ def main() -> None:
     arguments = parser.parse_args()
     tasks = read_tasks(arguments.curves, arguments.metric)
     budgets = [trainings * tasks[0].valid.shape[1] for trainings in BUDGETS]
-    rows = (row for task in tasks for repetition in range(arguments.repetitions) for row in run(task, repetition, budgets))
+    rows = (
+        row for task in tasks for repetition in range(arguments.repetitions) for row in run(task, repetition, budgets)
+    )
     table = pd.DataFrame(rows)
     summaries = {part: summary(table, part) for part in ("valid", "test")}
     for part, means in summaries.items():
-        print(f"\n{arguments.metric}, {part}: mean regret over {len(tasks)} tasks x {arguments.repetitions} repetitions")
+        print(
+            f"\n{arguments.metric}, {part}: mean regret over {len(tasks)} tasks x {arguments.repetitions} repetitions"
+        )
         print(means.round(4).to_string())
     if arguments.json:
-        arguments.json.write_text(json.dumps({part: means.to_dict("index") for part, means in summaries.items()}, indent=1))
+        arguments.json.write_text(
+            json.dumps({part: means.to_dict("index") for part, means in summaries.items()}, indent=1)
+        )
 
 
 if __name__ == "__main__":
