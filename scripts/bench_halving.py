@@ -1,20 +1,20 @@
 """Halving alone, without narrowing: what is lost by not training every trial to its end, against the epochs spent.
 
-    python scripts/bench_halving.py CURVES [--repetitions 200] [--metric cross_entropy] [--json FILE]
+    python scripts/bench_halving.py CURVES [--repetitions 100] [--metric cross_entropy] [--json FILE]
 
-CURVES is a folder with `data.npz`: learning curves of the same 500 configs on 34 tasks over 52 epochs (LCBench, as YAHPO
-Gym's surrogate predicts them: without noise). A repetition draws configs with replacement, the same sequence for every
-method. Each method gets as many trials as the budget pays for; training is resumed, never repeated, also for the rivals:
+CURVES is a folder with `data.npz`: learning curves of the same 500 configs on 34 tasks over 52 epochs (LCBench, as the
+surrogate of YAHPO Gym predicts them: without noise). A repetition draws configs with replacement, for every method the
+same. Each method gets as many trials as the budget pays for. Training is resumed, never repeated, for all of them:
 
-- `plan`: the stages of `Plan.of`, but for the last, which repeats the best trials with other seeds (there is no noise);
-- `one stage`: `Plan.random`, one stage with the same rungs;
+- `ours`: the stages of `Plan.of`, but for the last, which repeats the best trials with other seeds (there is no noise);
 - `random search`: every trial to its end;
-- `successive halving`: one bracket from the shortest rung, a third of it goes on (Jamieson and Talwalkar 2016);
-- `Hyperband`: brackets as Li et al. 2018 have them, one after the other until the budget is spent.
+- `successive halving`: one bracket from the shortest rung, a third of it goes on (Jamieson and Talwalkar 2016), which
+  is our `Plan.random`;
+- `Hyperband`: brackets as Li et al. (2018) have them, one after the other until the budget is spent.
 
-A method ends with its incumbent: the config with the best validation score after the most epochs that any config was
-trained. Its regret is by the score after the last epoch, on validation or test rows, normalised per task: 0 for the best of
-the 500 configs, 1 for the median one.
+The shortest rung is of two epochs for all of them. A method ends with its incumbent: the trial with the best validation
+score after the most epochs that any trial was trained. Its regret is by its config's score after the last epoch, on
+validation or test rows, normalised per task: 0 for the best of the 500 configs, 1 for the median one.
 """
 
 import argparse
@@ -28,15 +28,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hpsearch.orchestrator.halving import ETA, Rung, best
-from hpsearch.orchestrator.plan import REPEAT, Plan, Stage
+from hpsearch.orchestrator.halving import ETA, best, budgets, rungs
+from hpsearch.orchestrator.plan import Plan
 
 BUDGETS = (4, 6, 8, 12, 16, 20, 28, 36, 44, 56)
 """In trainings of one config to its end."""
 MAX_TRIALS = 1_000
 """More than any budget pays for."""
 SHORTEST = 2
-"""Epochs of the rivals' first rung: 52 / 27."""
+"""Epochs of the shortest rung: 52 / 27."""
 
 
 @dataclass(frozen=True)
@@ -88,40 +88,21 @@ def incumbent_of_plan(plan: Plan, values: np.ndarray) -> int:
     return best(completed, 1)[0]
 
 
-def without_repeats(plan: Plan) -> Plan:
-    return Plan(tuple(stage for stage in plan.stages if stage.name != REPEAT))
+def staged(n_trials: int, max_epochs: int) -> Plan:
+    plan = Plan.of(n_trials, max_epochs, SHORTEST)
+    return Plan(tuple(stage for stage in plan.stages if not stage.is_repeat))
 
 
-def of_halving(n_trials: int, max_epochs: int) -> Plan:
-    """One bracket from the shortest rung."""
-    return Plan((Stage("halving", n_trials, bracket(n_trials, rung_epochs(max_epochs))),))
+def random_search(n_trials: int, max_epochs: int) -> Plan:
+    return Plan.random(n_trials, max_epochs, min_epochs=max_epochs)
 
 
-def of_random_search(n_trials: int, max_epochs: int) -> Plan:
-    return Plan((Stage("random", n_trials, (Rung(max_epochs, n_trials),)),))
+def successive_halving(n_trials: int, max_epochs: int) -> Plan:
+    return Plan.random(n_trials, max_epochs, SHORTEST)
 
 
-PLANS = {
-    "plan": lambda n_trials, max_epochs: without_repeats(Plan.of(n_trials, max_epochs, SHORTEST)),
-    "one stage": lambda n_trials, max_epochs: Plan.random(n_trials, max_epochs, SHORTEST),
-    "random search": of_random_search,
-    "successive halving": of_halving,
-}
-HYPERBAND = "Hyperband"
-
-
-def rung_epochs(max_epochs: int) -> list[int]:
-    """2, 6, 18, 52 for 52."""
-    epochs = [max_epochs]
-    while epochs[0] > SHORTEST:
-        epochs.insert(0, -(-max_epochs // ETA ** len(epochs)))
-    return epochs
-
-
-def bracket(n_trials: int, epochs: list[int]) -> tuple[Rung, ...]:
-    keeps = [max(1, n_trials // ETA**level) for level in range(1, len(epochs) + 1)]
-    keeps[-1] = keeps[-2] if len(keeps) > 1 else n_trials
-    return tuple(Rung(*level) for level in zip(epochs, keeps, strict=True))
+OURS, HYPERBAND = "ours", "Hyperband"
+PLANS = {OURS: staged, "random search": random_search, "successive halving": successive_halving}
 
 
 @cache
@@ -133,45 +114,45 @@ def affordable(method: str, epochs: int, max_epochs: int) -> Plan:
 
 def hyperband(values: np.ndarray) -> Iterator[tuple[int, int, int]]:
     """Its trainings, for ever: epochs that one more of them costs, epochs that it reaches, trial."""
-    levels = rung_epochs(values.shape[1])
-    first = 0
+    max_epochs = values.shape[1]
+    levels, first = budgets(max_epochs, SHORTEST), 0
     for skipped in cycle(range(len(levels))):
         longest = len(levels) - 1 - skipped
         n_trials = -(-len(levels) * ETA**longest // (longest + 1))
         alive, reached = list(range(first, first + n_trials)), 0
-        for rung in bracket(n_trials, levels[skipped:]):
+        for rung in rungs(n_trials, max_epochs, levels[skipped]):
             for trial in alive:
                 yield rung.epochs - reached, rung.epochs, trial
             alive, reached = best({trial: values[trial, rung.epochs - 1] for trial in alive}, rung.keep), rung.epochs
         first += n_trials
 
 
-def incumbents_of_hyperband(values: np.ndarray, budgets: Sequence[int]) -> list[int]:
-    """The trials that are its incumbents when it has spent the budgets, which rise."""
+def incumbents_of_hyperband(values: np.ndarray, spendable: Sequence[int]) -> list[int]:
+    """The trials that are its incumbents when it has spent so many epochs, which rise."""
     found: list[int] = []
     spent, incumbent = 0, (0, -np.inf, -1)
     for cost, reached, trial in hyperband(values):
         spent += cost
-        while spent > budgets[len(found)]:
+        while spent > spendable[len(found)]:
             found.append(incumbent[-1])
-            if len(found) == len(budgets):
+            if len(found) == len(spendable):
                 return found
         incumbent = max(incumbent, (reached, values[trial, reached - 1], trial))
     raise AssertionError("Hyperband has no end")
 
 
-def run(task: Task, repetition: int, budgets: Sequence[int]) -> Iterator[dict[str, object]]:
+def run(task: Task, repetition: int, spendable: Sequence[int]) -> Iterator[dict[str, object]]:
     """One row per method and budget."""
     n_configs, max_epochs = task.valid.shape
     configs = np.random.default_rng([task.number, repetition]).integers(n_configs, size=MAX_TRIALS)
     values = task.valid[configs]
     found = {
-        method: [incumbent_of_plan(affordable(method, epochs, max_epochs), values) for epochs in budgets]
+        method: [incumbent_of_plan(affordable(method, epochs, max_epochs), values) for epochs in spendable]
         for method in PLANS
     }
-    found[HYPERBAND] = incumbents_of_hyperband(values, budgets)
+    found[HYPERBAND] = incumbents_of_hyperband(values, spendable)
     for method, incumbents in found.items():
-        for epochs, trial in zip(budgets, incumbents, strict=True):
+        for epochs, trial in zip(spendable, incumbents, strict=True):
             own = {part: regrets[configs[trial]] for part, regrets in task.regrets.items()}
             yield {"task": task.number, "repetition": repetition, "method": method, "epochs": epochs} | own
 
@@ -179,33 +160,29 @@ def run(task: Task, repetition: int, budgets: Sequence[int]) -> Iterator[dict[st
 def summary(table: pd.DataFrame, part: str) -> pd.DataFrame:
     """Mean regrets by budget and method, and ours divided by the best rival's."""
     means = table.groupby(["epochs", "method"])[part].mean().unstack()[[*PLANS, HYPERBAND]]
-    rivals = means.drop(columns=["plan", "one stage"])
-    return means.assign(ratio=means["plan"] / rivals.min(axis=1), best_rival=rivals.idxmin(axis=1))
+    return means.assign(ratio=means[OURS] / means.drop(columns=OURS).min(axis=1))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("curves", type=Path)
-    parser.add_argument("--repetitions", type=int, default=200)
+    parser.add_argument("--repetitions", type=int, default=100)
     parser.add_argument("--metric", choices=["cross_entropy", "balanced_accuracy"], default="cross_entropy")
     parser.add_argument("--json", type=Path, help="write the means to this file")
     arguments = parser.parse_args()
     tasks = read_tasks(arguments.curves, arguments.metric)
-    budgets = [trainings * tasks[0].valid.shape[1] for trainings in BUDGETS]
+    spendable = [trainings * tasks[0].valid.shape[1] for trainings in BUDGETS]
     rows = (
-        row for task in tasks for repetition in range(arguments.repetitions) for row in run(task, repetition, budgets)
+        row for task in tasks for repetition in range(arguments.repetitions) for row in run(task, repetition, spendable)
     )
     table = pd.DataFrame(rows)
     summaries = {part: summary(table, part) for part in ("valid", "test")}
     for part, means in summaries.items():
-        print(
-            f"\n{arguments.metric}, {part}: mean regret over {len(tasks)} tasks x {arguments.repetitions} repetitions"
-        )
+        print(f"\n{arguments.metric}, {part} rows: mean regret over {len(tasks)} tasks")
         print(means.round(4).to_string())
     if arguments.json:
-        arguments.json.write_text(
-            json.dumps({part: means.to_dict("index") for part, means in summaries.items()}, indent=1)
-        )
+        document = {part: means.to_dict("index") for part, means in summaries.items()}
+        arguments.json.write_text(json.dumps(document, indent=1))
 
 
 if __name__ == "__main__":

@@ -1,24 +1,25 @@
 """Our `search` against others: `sklearn`, scikit-learn's own search, and `samplers`, other searches on our engine.
 
     python scripts/bench_search.py sklearn [--seeds 5] [--sets digits breast_cancer diabetes] [--json FILE]
-    python scripts/bench_search.py samplers [DATA] [--seeds 5] [--sets digits telco_churn …] [--quick] [--json FILE]
+    python scripts/bench_search.py samplers [DATA] [--seeds 5] [--sets digits telco_churn ...] [--quick] [--json FILE]
 
 `sklearn`: our default against `RandomizedSearchCV` over scikit-learn's MLP. Each seed takes another 25 % of the rows as
-untouched test rows (stratified for classes). Two workers, one BLAS thread each. Warm-up (imports, compilation or loading
-of kernels, joblib's worker processes) is done before the clock starts, for both. Scores: accuracy for digits, negated
-log-loss for breast_cancer, R² for diabetes.
+untouched test rows (stratified for classes). Two workers, one BLAS thread each. Warm-up (imports, compilation or
+loading of kernels, joblib's worker processes) is done before the clock starts, for both. Scores: accuracy for digits,
+negated log-loss for breast_cancer, R² for diabetes.
 
-`samplers`: three ways to spend the same epochs of training, by the same engine on the same rows (20 % are test rows) from
-the same default config on:
+`samplers`: three ways to spend the same epochs of training, by the same engine, on the same rows (a fifth of all are
+test rows), from the same default config on:
 
-- `ours`: all defaults, `n_trials` of them;
+- `ours`: all defaults, 64 trials;
 - `random`: uniform draws over the default ranges, with halving in one stage;
-- `TPE`: `optuna.samplers.TPESampler` and `MedianPruner`, one trial after the other, each reported at the rungs of our plan,
-  until the epochs are spent. Its trials make an ensemble as ours do.
+- `TPE`: Optuna's `TPESampler` and `MedianPruner`, trial by trial, each reported at the rungs of our plan, until the
+  epochs are spent.
 
-DATA is a folder as for bench_tables.py. Scores are negated log-losses and RMSEs; the honest ones of the best single model
-and of the ensemble, and on the test rows. Differences are paired by set and seed, in per cent of the rival's loss
-(positive: ours is better), with 95 % intervals by Student's t.
+Ensembles are made of the trials of each in the same way. DATA is a folder as for bench_tables.py. Scores are negated
+log-losses and RMSEs, of the best single model and of the ensemble: honest ones, and those on the test rows. Differences
+are paired by set and seed, in per cent of the rival's loss (positive: ours is better), with the half-widths of 95 %
+intervals by Student's t.
 """
 
 import argparse
@@ -127,12 +128,13 @@ def warm_up():
 
 
 def read_set(name, folder):
-    """The table, the target and the names of columns that are categories; digits are scikit-learn's."""
+    """The arguments of `problem_of` that say what the data are; digits are scikit-learn's."""
     if name == "digits":
-        return *load_digits(return_X_y=True), None
+        X, y = load_digits(return_X_y=True)
+        return {"X": X, "y": y}
     source = json.loads((folder / name / "SOURCE.json").read_text())
     table = read_table(folder / name / "data.csv.gz")
-    return table.drop(columns="target"), table["target"], source["categorical_columns"]
+    return {"X": table, "y": "target", "categorical": source["categorical_columns"]}
 
 
 def ours(problem, plan, record, workers):
@@ -141,14 +143,10 @@ def ours(problem, plan, record, workers):
 
 def random_search(problem, plan, record, workers):
     """One stage of so many trials that it costs no more than the plan; the ranges stay as they are."""
-    numbers = range(plan.n_epochs, 0, -1)
-    same_cost = next(
-        one
-        for one in (Plan.random(n, plan.max_epochs, plan.budgets[0]) for n in numbers)
-        if one.n_epochs <= plan.n_epochs
-    )
-    fixed = replace(problem, drawing=replace(problem.drawing, mode="off"))
-    return run(fixed, same_cost, record, workers, Stop())
+    plans = (Plan.random(n, plan.max_epochs, plan.budgets[0]) for n in range(plan.n_epochs, 0, -1))
+    affordable = next(one for one in plans if one.n_epochs <= plan.n_epochs)
+    unrefined = replace(problem, drawing=replace(problem.drawing, mode="off"))
+    return run(unrefined, affordable, record, workers, Stop())
 
 
 def tpe(problem, plan, record, workers):
@@ -251,12 +249,10 @@ def run_samplers(name, folder, seed, n_trials):
     """One set, one seed: the rows of all searches."""
     warnings.simplefilter("ignore")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    X, y, categorical = read_set(name, folder)
     rows = []
     with one_blas_thread():
-        problem, max_epochs = problem_of(X, y, test_size=0.2, categorical=categorical, random_state=seed)
-        shortest = shortest_rung(problem, max_epochs)
-        plan = Plan.of(n_trials, max_epochs, shortest)
+        problem, max_epochs = problem_of(**read_set(name, folder), test_size=0.2, random_state=seed)
+        plan = Plan.of(n_trials, max_epochs, shortest_rung(problem, max_epochs))
         for method, carry_out in SEARCHES.items():
             began = time.perf_counter()
             trace = Trace(problem, plan.n_epochs)
@@ -344,7 +340,7 @@ def main():
     sklearn.add_argument("--sets", nargs="*", choices=list(SKLEARN_SETS), default=list(SKLEARN_SETS))
     sklearn.set_defaults(compare=against_sklearn)
     samplers = commands.add_parser("samplers")
-    samplers.add_argument("data", type=Path, nargs="?", help="needed for all sets but digits")
+    samplers.add_argument("data", type=Path, nargs="?", help="a folder; needed for all sets but digits")
     samplers.add_argument("--sets", nargs="*", choices=SAMPLER_SETS, default=SAMPLER_SETS)
     samplers.add_argument("--quick", action="store_true", help="digits only, one seed, 32 trials")
     samplers.set_defaults(compare=against_samplers)
