@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from hpsearch.ensemble.ensemble import Ensemble
-from hpsearch.knowledge import Like
+from hpsearch.orchestrator.knowledge import Like
 from hpsearch.orchestrator.plan import Plan
 from hpsearch.orchestrator.run import Workers
 from hpsearch.orchestrator.stop import Stop

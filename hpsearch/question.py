@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 from hpsearch.data.dataset import Dataset, prepare
 from hpsearch.data.scoring import guess_scores, scorers_of
-from hpsearch.knowledge import Like, first_configs, start_from
 from hpsearch.mlp.recipe import BOUNDS, HYPERPARAMETERS
 from hpsearch.mlp.train import steps_per_epoch
 from hpsearch.orchestrator.drawing import MODES, Drawing
 from hpsearch.orchestrator.estimators import EstimatorLearner
+from hpsearch.orchestrator.knowledge import Like, first_configs, start_from
 from hpsearch.orchestrator.learner import Learner
 from hpsearch.orchestrator.networks import MLPLearner, default_config, default_space, largest_batch
 from hpsearch.orchestrator.plan import MIN_EPOCHS, default_max_epochs, default_min_epochs

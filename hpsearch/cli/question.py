@@ -10,7 +10,7 @@ from hpsearch.cli.ending import Refused, refusing
 from hpsearch.cli.study_file import Data, StudyFile
 from hpsearch.data.columns import did_you_mean
 from hpsearch.data.table import read_source
-from hpsearch.knowledge import Like
+from hpsearch.orchestrator.knowledge import Like
 from hpsearch.orchestrator.plan import Plan
 from hpsearch.space.space import entries_from_json
 from hpsearch.study import Study

@@ -9,7 +9,7 @@ import numpy as np
 
 from hpsearch.data.dataset import Dataset
 from hpsearch.mlp.kernels import one_blas_thread
-from hpsearch.orchestrator.learners import F, Learner
+from hpsearch.orchestrator.learner import F, Learner
 from hpsearch.orchestrator.plan import Plan
 from hpsearch.orchestrator.run import Problem, Standing, trial_seed
 

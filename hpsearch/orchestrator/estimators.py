@@ -7,7 +7,6 @@ in one of them is its Outcome. With limits of time or memory each is trained in 
 import copy
 import json
 import math
-import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from numbers import Real
@@ -71,7 +70,7 @@ class EstimatorPredictor:
 
 @dataclass(frozen=True, eq=False)
 class EstimatorFit:
-    """Estimators in training, see `learners.Fit`."""
+    """Estimators in training, see `learner.Fit`."""
 
     models: tuple[Model, ...]
 
@@ -230,7 +229,7 @@ class EstimatorLearner:
                 yield model
 
     def _taught_apart(self, nursery: Nursery, model: Model, epochs: int, should_stop: Callable[[], bool]) -> Model:
-        seconds, began = self.limits.seconds, time.monotonic()
+        seconds = self.limits.seconds
         left = replace(self.limits, seconds=None if seconds is None else seconds - model.seconds)
         try:
             answer = nursery.call(taught_apart, model, epochs, limits=left, should_stop=should_stop)
@@ -241,7 +240,7 @@ class EstimatorLearner:
                 raise RuntimeError(f"a trial was ended: {self._reason(answer)}")
             return failed(model, epochs, killed(epochs, self._reason(answer)))
         trained: Model = answer
-        return replace(trained, seconds=model.seconds + time.monotonic() - began)
+        return trained
 
     def predict(
         self, fit: EstimatorFit, dataset: Dataset, rows: NDArray[np.int64], weights: str

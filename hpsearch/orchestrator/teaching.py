@@ -5,6 +5,7 @@ This is what child processes import, so nothing of the engine is needed here.
 
 import math
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -127,9 +128,11 @@ def taught(classroom: Classroom, model: Model, epochs: int, should_stop: Callabl
 
 
 def taught_apart(classroom: Classroom, model: Model, epochs: int) -> Model:
-    """As `taught`, in a process that has nothing else to do."""
+    """As `taught`, in a process that has nothing else to do; the model's `seconds` count how long it took."""
+    began = time.monotonic()
     with quiet_estimators():
-        return taught(classroom, model, epochs)
+        trained = taught(classroom, model, epochs)
+    return replace(trained, seconds=model.seconds + time.monotonic() - began)
 
 
 def failed(model: Model, epochs: int, outcome: Outcome) -> Model:

@@ -192,10 +192,9 @@ class Finding:
             return NATURAL_BOUND if self.side.end == self.side.natural_bound else EDGE
         return FLAT if self.evidence.explained < FLAT_SHARE else INSIDE
 
-    def decision(self, stage: int, widened: Numeric | None = None) -> dict[str, object]:
-        """The row of `decisions`; `widened` is the range from now on, where it is another."""
+    def decision(self, stage: int, new: Numeric) -> dict[str, object]:
+        """The row of `decisions`; `new` is the range from now on."""
         distribution, found = self.side.distribution, self.evidence
-        new = distribution if widened is None else widened
         return {
             "stage": stage,
             "name": self.side.name,
@@ -209,10 +208,10 @@ class Finding:
             "share_of_drawn": found.drawn_outer / found.n_drawn if found.n_drawn else math.nan,
             "p_value": self.p_value,
             "best_position": found.best_position,
-            "sentence": f"{self.side.name}: {self._sentence(widened)}",
+            "sentence": f"{self.side.name}: {self._sentence(new)}",
         }
 
-    def _sentence(self, widened: Numeric | None) -> str:
+    def _sentence(self, new: Numeric) -> str:
         """What was found and what was done or is to be done about it, for a person."""
         side, found = self.side, self.evidence
         part = "top" if side.upper else "bottom"
@@ -226,12 +225,12 @@ class Finding:
             p_value = min(1.0, self.n_judged * found.p_failures)
             return f"{failed} {side.range_text}, {drawn} (p = {p_value:.1g}); beyond it training diverges."
         best = f"{found.best_outer} of the best {found.n_best} trials lie {part} {side.range_text}"
-        return f"{best}, {drawn} (p = {self.p_value:.1g}); {self._advice(widened)}"
+        return f"{best}, {drawn} (p = {self.p_value:.1g}); {self._advice(new)}"
 
-    def _advice(self, widened: Numeric | None) -> str:
+    def _advice(self, new: Numeric) -> str:
         side = self.side
-        if widened is not None:
-            return f"widened to {range_text(widened)}."
+        if replace(side, distribution=new).end != side.end:
+            return f"widened to {range_text(new)}."
         return {
             INSIDE: "they do not crowd there.",
             FLAT: "the score hardly depends on it.",
@@ -262,7 +261,9 @@ def boundary_check(trials: pd.DataFrame, space: SearchSpace, stage: int) -> pd.D
     The outer part is the outer tenth in unit coordinates, or for an Integer of few values the value at the end. A
     hyperparameter is judged among the trials that have it.
     """
-    return decision_table([finding.decision(stage) for finding in judge(Cloud.of(trials, space), space)])
+    return decision_table(
+        [finding.decision(stage, finding.side.distribution) for finding in judge(Cloud.of(trials, space), space)]
+    )
 
 
 def decision_table(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:

@@ -105,9 +105,9 @@ def refine(trials: pd.DataFrame, proposal: Proposal, stage: int, mode: str = "au
     cloud = Cloud.of(trials, proposal.space)
     findings = judge(cloud, proposal.space)
     if mode == "warn":
-        return proposal, decision_table([finding.decision(stage) for finding in findings])
-    wider = _widened(proposal, findings)
-    rows = [finding.decision(stage, _new_range(finding, wider.space)) for finding in findings]
+        return proposal, decision_table([finding.decision(stage, finding.side.distribution) for finding in findings])
+    wider, ranges = _widened(proposal, findings)
+    rows = [finding.decision(stage, ranges.get(finding.side.name, finding.side.distribution)) for finding in findings]
     if wider.fresh:
         cloud = Cloud.of(trials, wider.space)
     narrower, narrowed = _narrowed(wider, cloud, stage, WIDTH_FACTOR)
@@ -126,29 +126,21 @@ def start_like(trials: pd.DataFrame, space: SearchSpace) -> tuple[Proposal, pd.D
     return narrower, decision_table([row | {"sentence": f"{row['sentence']} (from an earlier study)"} for row in rows])
 
 
-def _widened(proposal: Proposal, findings: list[Finding]) -> Proposal:
-    """The proposal over wider ranges where there is an edge; without focus, for its coordinates are of the old ones."""
+def _widened(proposal: Proposal, findings: list[Finding]) -> tuple[Proposal, dict[str, Numeric]]:
+    """A proposal, not focused yet, over wider ranges where there is an edge; and these ranges by name."""
     sides = [f.side for f in findings if f.verdict == EDGE and f.side.end != f.side.limit]
     times = {side.key: proposal.widened.get(side.key, 0) + 1 for side in sides}
     ranges: dict[str, Numeric] = {}
     for side in sides:
         ranges[side.name] = side.extended(ranges.get(side.name, side.distribution), times[side.key])
     space = SearchSpace({**proposal.space.distributions, **ranges}, proposal.space.fixed)
-    return Proposal(space, fresh=tuple(_strip(side, ranges[side.name]) for side in sides), widened=times)
+    return Proposal(space, fresh=tuple(_strip(side, ranges[side.name]) for side in sides), widened=times), ranges
 
 
 def _strip(side: Side, wider: Numeric) -> Strip:
     """What the range gained on this side."""
     end = wider.to_unit(side.end)
     return Strip(side.name, end, 1.0) if side.upper else Strip(side.name, 0.0, end)
-
-
-def _new_range(finding: Finding, space: SearchSpace) -> Numeric | None:
-    """The range from now on, for a side that was widened."""
-    side, wider = finding.side, space.distributions[finding.side.name]
-    if isinstance(wider, Choice) or replace(side, distribution=wider).end == side.end:
-        return None
-    return wider
 
 
 def _narrowed(proposal: Proposal, cloud: Cloud, stage: int, factor: float) -> tuple[Proposal, Rows]:

@@ -168,6 +168,8 @@ def test_a_range_grows_where_the_best_trials_crowd_at_its_end_and_further_the_se
     edges = decisions[decisions["verdict"] == EDGE]
     assert edges["new_high"].tolist() == pytest.approx([1e-1, 10.0])
     assert edges["high"].tolist() == pytest.approx([1e-2, 1e-1])
+    sides = decisions[decisions["side"].isin(["low", "high"]) & (decisions["stage"] == edges["stage"].iloc[0])]
+    assert sides["new_high"].tolist() == pytest.approx([1e-1, 1e-1])
     assert edges["sentence"].iloc[0].endswith("; widened to [0.0001, 0.1].")
     assert proposal.space.distributions["rate"].high == pytest.approx(10.0)  # the limit: three decades
     assert proposal.space.to_optuna() == RATE.to_optuna()

@@ -4,7 +4,7 @@ import pytest
 from sklearn.datasets import load_wine
 
 from hpsearch import Choice, LogUniform, Uniform, search
-from hpsearch.knowledge import first_configs, start_from
+from hpsearch.orchestrator.knowledge import first_configs, start_from
 from hpsearch.space.space import SearchSpace
 
 SPACE = SearchSpace.of(
