@@ -19,7 +19,7 @@ SECONDS = 0.4
 MOST_ROWS = 5_000
 """A config is timed on so many training rows at most; its cost for all of them is known."""
 OVERHEAD = 0.01
-"""Seconds to score a model and to keep it, at the end of each rung."""
+"""Seconds to write a model and its scores, at the end of each rung."""
 SLACK = 1.25
 """The higher estimate is longer by this factor: for waiting at the ends of rungs, and for the ensemble."""
 
@@ -32,53 +32,73 @@ class Estimate:
     high: float
 
 
+@dataclass(frozen=True)
+class Pace:
+    """Seconds of training per operation, as `Learner.cost` counts them, and per model at the end of a rung."""
+
+    per_operation: float
+    per_end: float
+
+
 def seconds_of(problem: Problem[F], plan: Plan, n_workers: int) -> Estimate:
     """How long the whole plan may take with so many workers; takes a few seconds itself, and writes nothing.
 
-    The first configs of the first stage are timed, which gives seconds per operation as `Learner.cost` counts them. The
-    first rung costs what all of its configs do; the trials that go on, and those of later stages, cost between the mean
-    of the cheaper half of these configs and that of the costlier half. Other programs, and ranges that move between
-    stages, are not foreseen.
+    The first configs of the first stage are timed. The first rung costs what all of that stage's configs do; the trials
+    that go on, and those of later stages, cost between the mean of the cheaper half of these configs and that of the
+    costlier half. Other programs, ranges that move between stages, and the start of worker
+    processes are not foreseen.
     """
     learner, parts = problem.learner, problem.dataset.parts
     proposal, _ = problem.drawing.begin()
     configs = problem.drawing.draw(proposal, 0, plan.stages[0].n_trials, Standing().table(plan))
     costs = np.array([sum(learner.cost(config, part) for part in parts) for config in configs])
-    pace = _seconds_per_operation(problem, configs[:N_TIMED], plan.max_epochs)
+    pace = _pace(problem, configs[:N_TIMED], plan.max_epochs)
     median = np.median(costs)
     mean, cheap, costly = costs.mean(), costs[costs <= median].mean(), costs[costs >= median].mean()
     low = high = 0.0
     for step in plan.steps():
         n_models = step.n_trained * len(parts)
-        seconds, is_first = pace * step.n_epochs / max(1, min(n_workers, n_models)), step.stage == step.rung == 0
-        low += OVERHEAD * n_models + seconds * (mean if is_first else cheap)
-        high += OVERHEAD * n_models + seconds * (mean if is_first else costly)
+        n_busy, is_first = max(1, min(n_workers, n_models)), step.stage == step.rung == 0
+        training, ends = pace.per_operation * step.n_epochs, pace.per_end * n_models
+        low += (ends + training * (mean if is_first else cheap)) / n_busy
+        high += (ends + training * (mean if is_first else costly)) / n_busy
     return Estimate(float(low), float(SLACK * high))
 
 
-def _seconds_per_operation(problem: Problem[F], configs: Sequence[Mapping[str, Any]], epochs: int) -> float:
-    """Seconds over the operations they were for, of these configs trained for at most so many epochs."""
+def _pace(problem: Problem[F], configs: Sequence[Mapping[str, Any]], epochs: int) -> Pace:
+    """That of these configs, trained for at most so many epochs."""
     learner, sample = problem.learner, _sample(problem.dataset.parts[0])
-    seconds = operations = 0.0
+    training = ends = operations = 0.0
     with one_blas_thread():
         for number, config in enumerate(configs):
-            seed = trial_seed(problem.seed, number)
-            seconds += _seconds_per_epoch(learner, sample, config, seed, epochs)
+            fit, seconds = _trained(learner, sample, config, trial_seed(problem.seed, number), epochs)
+            training += seconds
+            ends += OVERHEAD + _seconds_of_end(learner, sample, fit)
             operations += learner.cost(config, sample)
-    return seconds / operations
+    return Pace(training / operations, ends / len(configs))
 
 
-def _seconds_per_epoch(learner: Learner[F], sample: Dataset, config: Mapping[str, Any], seed: int, most: int) -> float:
-    """From one epoch alone, or, where that is quick, from more of them, but no more than `most`."""
+def _trained(learner: Learner[F], sample: Dataset, config: Mapping[str, Any], seed: int, most: int) -> tuple[F, float]:
+    """A fit, and its seconds per epoch: of one alone, or, where that is quick, of more, but no more than `most`."""
 
-    def timed(epochs: int) -> float:
+    def timed(epochs: int) -> tuple[F, float]:
         began = time.perf_counter()
         fit = learner.advance(learner.start([config], [seed]), sample, epochs, lambda: False)
-        return (time.perf_counter() - began) / max(1, int(fit.epochs[0]))
+        return fit, (time.perf_counter() - began) / max(1, int(fit.epochs[0]))
 
-    once = timed(1)
+    fit, once = timed(1)
     more = min(most, int(SECONDS / once))
-    return timed(more) if more > 1 else once
+    return timed(more) if more > 1 else (fit, once)
+
+
+def _seconds_of_end(learner: Learner[F], sample: Dataset, fit: F) -> float:
+    """What it takes to predict the held-out rows, as for a score, and to turn the fit into what is kept."""
+    began = time.perf_counter()
+    if fit.outcomes[0] is None or not fit.outcomes[0].failed:
+        for weights in learner.weights:
+            learner.predict(fit, sample, sample.rows.heldout, weights)
+        learner.save(fit)
+    return time.perf_counter() - began
 
 
 def _sample(part: Dataset) -> Dataset:

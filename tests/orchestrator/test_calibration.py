@@ -19,18 +19,22 @@ from hpsearch.study import Study
 
 SECONDS = 2e-6
 """What a row takes the sleeper in an epoch, per unit of its width."""
+PREDICTING, SAVING = 0.01, 0.03
 
 
 @dataclass(frozen=True)
 class Asleep:
     """A fit of one model that has slept for so many epochs."""
 
+    outcomes = (None,)
     width: int
     epochs: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, dtype=np.int64))
 
 
 class Sleeper:
     """A learner that takes exactly as long as it says: `width` times the rows, and learns nothing meanwhile."""
+
+    weights = ("raw",)
 
     def __init__(self) -> None:
         self.most_rows = 0
@@ -45,6 +49,12 @@ class Sleeper:
         self.most_rows = max(self.most_rows, len(dataset.rows.train))
         time.sleep(SECONDS * fit.width * len(dataset.rows.train) * (epochs - int(fit.epochs[0])))
         return replace(fit, epochs=np.array([epochs]))
+
+    def predict(self, fit: Asleep, dataset: Dataset, rows: NDArray[np.int64], weights: str) -> None:
+        time.sleep(PREDICTING)
+
+    def save(self, fit: Asleep) -> None:
+        time.sleep(SAVING)
 
 
 def problem(widths: Sequence[int] = (8, 16), n_rows: int = 178, **changes: Any) -> Problem[Any]:
@@ -61,7 +71,7 @@ def test_of_a_learner_that_takes_as_long_as_it_says() -> None:
     work = SECONDS * 100 * len(asked.dataset.rows.train) * plan.n_epochs
     models = sum(step.n_trained for step in plan.steps())
     estimate = seconds_of(asked, plan, 1)
-    assert 0.9 < estimate.low / (work + OVERHEAD * models) < 2
+    assert 0.9 < estimate.low / (work + (OVERHEAD + PREDICTING + SAVING) * models) < 2
     assert estimate.high == pytest.approx(SLACK * estimate.low)
 
 
@@ -69,7 +79,7 @@ def test_survivors_may_be_cheap_or_costly() -> None:
     plan = Plan.of(48, 27)
     estimate = seconds_of(problem(widths=[10, 200]), plan, 1)
     alike = seconds_of(problem(widths=[200]), plan, 1)
-    assert estimate.low < 0.5 * estimate.high
+    assert estimate.low < 0.6 * estimate.high
     assert estimate.high < 1.3 * alike.high
 
 

@@ -7,11 +7,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from hpsearch.report.findings import Findings
 from hpsearch.report.page import headline, page, write_page
-from hpsearch.space.refine import EDGE, FLAT, INSIDE, UNDECIDED
+from hpsearch.space.refine import EDGE, FLAT, INSIDE, NARROWED, UNDECIDED
 from tests.report.test_course import staged
 from tests.report.test_figures import candidates, made_up
 from tests.report.test_plots import ODD
@@ -152,6 +153,13 @@ def test_candidates() -> None:
     assert table[1] == ["2", "3", "−0.4000", "−0.450 ± 0.031", "−0.4700", "0.070"]
     assert "1 more trial completed it." not in text
     assert "1 more trial completed it." in page(made_up(candidates=candidates([2, *[0] * 10])))
+
+
+def test_where_the_last_stage_would_narrow_to_is_no_decision_yet() -> None:
+    findings = staged()
+    last = findings.decisions[findings.decisions["verdict"] == NARROWED].assign(stage=1)
+    text = page(replace(findings, decisions=pd.concat([findings.decisions, last], ignore_index=True)))
+    assert "<summary>What else was looked at: 2 inside, 1 narrowed</summary>" in text
 
 
 def test_a_course_of_stages_is_drawn() -> None:
