@@ -1,5 +1,5 @@
 """Hyperparameter search and ensembling of multi-layer perceptrons for tables. See `search`,
-`MLPClassifier` and `MLPRegressor`.
+`SearchClassifier`, `SearchRegressor`, `MLPClassifier` and `MLPRegressor`.
 
 The public names are loaded when they are first used (PEP 562), so that importing the package is quick.
 """
@@ -16,11 +16,13 @@ _HOMES = {
     "Integer": "hpsearch.space.distributions",
     "Locked": "hpsearch.record.lock",
     "LogUniform": "hpsearch.space.distributions",
-    "MLPClassifier": "hpsearch.estimators",
-    "MLPRegressor": "hpsearch.estimators",
+    "MLPClassifier": "hpsearch.estimators.mlp",
+    "MLPRegressor": "hpsearch.estimators.mlp",
     "Plan": "hpsearch.orchestrator.plan",
     "Result": "hpsearch.api",
     "Rung": "hpsearch.orchestrator.halving",
+    "SearchClassifier": "hpsearch.estimators.search",
+    "SearchRegressor": "hpsearch.estimators.search",
     "Stage": "hpsearch.orchestrator.plan",
     "Uniform": "hpsearch.space.distributions",
     "load": "hpsearch.ensemble.ensemble",
@@ -43,6 +45,8 @@ __all__ = [
     "Plan",
     "Result",
     "Rung",
+    "SearchClassifier",
+    "SearchRegressor",
     "Stage",
     "Uniform",
     "load",

@@ -2,8 +2,13 @@ from hpsearch.api import Result as Result
 from hpsearch.api import search as search
 from hpsearch.ensemble.ensemble import Ensemble as Ensemble
 from hpsearch.ensemble.ensemble import load as load
-from hpsearch.estimators import MLPClassifier as MLPClassifier
-from hpsearch.estimators import MLPRegressor as MLPRegressor
+from hpsearch.estimators.mlp import MLPClassifier as MLPClassifier
+from hpsearch.estimators.mlp import MLPRegressor as MLPRegressor
+from hpsearch.estimators.search import SearchClassifier as SearchClassifier
+from hpsearch.estimators.search import SearchRegressor as SearchRegressor
+from hpsearch.orchestrator.halving import Rung as Rung
+from hpsearch.orchestrator.plan import Plan as Plan
+from hpsearch.orchestrator.plan import Stage as Stage
 from hpsearch.orchestrator.sampler import CoarseToFineSampler as CoarseToFineSampler
 from hpsearch.orchestrator.sampler import EdgeWarning as EdgeWarning
 from hpsearch.record.journal import open_storage as open_storage

@@ -301,6 +301,8 @@ class Study:
             plan=plan.to_json(),
             trials=trials,
             history=history_table(curves.histories()),
+            folds=curves.folds(),
+            configs=curves.configs(),
             members=member_table({average.name: (average.members, average.votes) for average in ensembles}),
             decisions=decisions,
             candidates=final,

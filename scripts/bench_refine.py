@@ -17,12 +17,14 @@ import numpy as np
 import optuna
 import pandas as pd
 
+from hpsearch.space.cloud import most_credible
 from hpsearch.space.distributions import Integer, LogUniform
 from hpsearch.space.refine import EDGE, Proposal, refine
 from hpsearch.space.space import SearchSpace
 
 BATCH = 16
 BUDGETS = (64, 128)
+WHATS = ("64", "128", "64 credible", "128 credible", "64 re-scored", "128 re-scored")
 N_SEEDS = 5
 
 # Re-scoring: so many of the best, each with the four other seeds, counted as trials.
@@ -93,10 +95,15 @@ class Scores:
         """That of the best by score among the first trials."""
         return self.task.regret[self.points[int(np.argmax(self.values[:n_trials]))]]
 
+    def credible_regret(self, n_trials):
+        """That of the most credible of the first trials, as the search would train it again first."""
+        (best, *_) = most_credible(pd.DataFrame(self.rows[:n_trials]), space_of(self.task))
+        return self.task.regret[self.points[best]]
+
     def rescored_regret(self, n_trials):
-        """That of the best by the mean over all seeds, of N_RESCORED points that were best by score."""
+        """That of the best by the mean over all seeds, of the N_RESCORED most credible points."""
         n_scored = n_trials - N_RESCORED * (N_SEEDS - 1)
-        best_first = np.argsort(self.values[:n_scored], kind="stable")[::-1]
+        best_first = most_credible(pd.DataFrame(self.rows[:n_scored]), space_of(self.task))
         points = list(dict.fromkeys(self.points[n] for n in best_first))[:N_RESCORED]
         return min((-self.task.scores[point].mean(), self.task.regret[point]) for point in points)[1]
 
@@ -130,7 +137,7 @@ def tpe(batch):
 
 
 def race(tasks, contenders, repetitions):
-    """Contender → regrets (task, repetition, [64, 128, 64 re-scored, 128 re-scored])."""
+    """Contender → regrets (task, repetition, WHATS)."""
     regrets = defaultdict(list)
     for name, (search, n_repetitions) in contenders.items():
         started = time.perf_counter()
@@ -139,9 +146,9 @@ def race(tasks, contenders, repetitions):
             for repetition in range(min(n_repetitions, repetitions)):
                 scores = Scores(task, repetition)
                 search(space, scores, repetition, max(BUDGETS))
-                row = [scores.regret(n) for n in BUDGETS] + [scores.rescored_regret(n) for n in BUDGETS]
-                regrets[name].append(row)
-        regrets[name] = np.reshape(regrets[name], (len(tasks), -1, 2 * len(BUDGETS)))
+                kinds = scores.regret, scores.credible_regret, scores.rescored_regret
+                regrets[name].append([regret(n) for regret in kinds for n in BUDGETS])
+        regrets[name] = np.reshape(regrets[name], (len(tasks), -1, len(WHATS)))
         print(f"# {name}: {time.perf_counter() - started:.0f} s", flush=True)
     return regrets
 
@@ -153,7 +160,7 @@ def race_table(regrets):
     for name, found in regrets.items():
         against = regrets["random"][:, : found.shape[1]]
         draws = rng.integers(found.shape[1], size=(500, found.shape[1]))
-        for column, what in enumerate(["64", "128", "64 re-scored", "128 re-scored"]):
+        for column, what in enumerate(WHATS):
             ratio = found[..., column].mean() / against[..., column].mean()
             spread = np.std([found[:, d, column].mean() / against[:, d, column].mean() for d in draws])
             by_task = (found[..., column].mean(axis=1) / against[..., column].mean(axis=1)).round(2).tolist()

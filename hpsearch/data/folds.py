@@ -59,7 +59,7 @@ def fold_rows(
     if isinstance(cv, int | np.integer) and not isinstance(cv, bool):
         pairs = _dealt(int(cv), strata(labels, task), codes, random_state)
     else:
-        pairs, said = _split(cv, table.iloc[rest].reset_index(drop=True), labels, groups)
+        pairs, said = pairs_of(cv, table.iloc[rest].reset_index(drop=True), labels, groups)
     _check_held_once(pairs)
     folds = []
     rng = generator(random_state, HALF_STREAM)
@@ -116,8 +116,12 @@ def _dealt(n_folds: int, strata: NDArray[np.int64], groups: NDArray[np.int64] | 
     return [(np.flatnonzero(parts != fold), np.flatnonzero(parts == fold)) for fold in range(n_folds)]
 
 
-def _split(cv: Any, table: pd.DataFrame, labels: Labels, groups: NDArray[Any] | None) -> tuple[list[Pair], list[str]]:
-    """The folds of a splitter or an iterable, and the splitter's warnings."""
+def pairs_of(cv: Any, table: pd.DataFrame, labels: Labels, groups: NDArray[Any] | None) -> tuple[list[Pair], list[str]]:
+    """The folds of a splitter or an iterable as sorted row numbers (training, held out), and the splitter's warnings.
+
+    Raises:
+        ValueError: for another form, a splitter that fails or gives other folds each time, row numbers out of range.
+    """
     if isinstance(cv, str | bytes | bool) or not (hasattr(cv, "split") or isinstance(cv, Iterable)):
         raise ValueError(f"cv={cv!r} must be {FORMS}")
     if not hasattr(cv, "split"):

@@ -174,8 +174,8 @@ def infer_task(labels: Labels, *, task: str | None = None, is_category: bool = F
 
     Text, booleans and categories are classes. Whole numbers (also as floats) are classes if there are at most
     20 different ones. Everything else is regression.
-    Raises ValueError for an unknown task, one the labels do not allow, one class only, a class with one row, and a
-    constant regression target.
+    Raises ValueError for an unknown task, one the labels do not allow, one class only, a class with one row where the
+    task is a guess, and a constant regression target.
     """
     _check_task_name(task)
     classes, counts = np.unique(labels, return_counts=True)
@@ -214,6 +214,6 @@ def _check_classes(classes: Labels, counts: NDArray[np.int64], task: str | None)
         raise ValueError(f"task='binary' needs two classes, but y has {len(classes)}: {listed(classes.tolist())}")
     if task == "multiclass" and len(classes) == 2:
         raise ValueError(f"task='multiclass' needs three classes or more, but y has two: {listed(classes.tolist())}")
-    if lonely := classes[counts == 1].tolist():
+    if task is None and (lonely := classes[counts == 1].tolist()):
         hint = "" if classes.dtype.kind in "bU" else "; if y is a quantity, say task='regression'"
         raise ValueError(f"every class needs at least two rows, but these have one: {listed(lonely)}{hint}")

@@ -96,7 +96,10 @@ class Ensemble:
         return outputs
 
     def _encode(self, X: object) -> list[Any]:
-        return [encoding.encode(X) for encoding in (self.encoding, *self.folds)]
+        """(n_rows, n_inputs) by each encoding; of networks in float64, for then a row's place does not matter."""
+        if isinstance(self.encoding, AsGiven):
+            return [self.encoding.encode(X)]
+        return [encoding.encode(X).astype(np.float64) for encoding in (self.encoding, *self.folds)]
 
     @property
     def n_features_in_(self) -> int:

@@ -2,6 +2,7 @@
 many other rows are asked for."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ Array = NDArray[np.float32]
 
 CHUNK_HEIGHT = 64
 """Rows per chunk, also of the last one, which is filled up with zeros."""
+EXACT_HEIGHT = 4096
+"""Rows that are predicted at a time in float64, to bound the memory."""
 
 
 def scratch_size(architecture: Architecture, height: int) -> int:
@@ -129,14 +132,24 @@ def predict(stack: Stack, loss: str, inputs: Array, rows: NDArray[np.int64]) -> 
     return LOSSES[loss].link(last_layers(stack, inputs, rows))
 
 
-def last_layers_naive(stack: Stack, inputs: Array, rows: NDArray[np.int64]) -> Array:
+def last_layers_naive(stack: Stack, inputs: Any, rows: NDArray[np.int64]) -> Any:
     """`last_layers` in plain NumPy, all rows at once, with the running statistics where they are."""
     return np.stack(
         [_last_layer_naive(Stack(stack.architecture, model[np.newaxis]), inputs[rows]) for model in stack.weights]
     )
 
 
-def _last_layer_naive(stack: Stack, values: Array) -> Array:
+def last_layers_exact(stack: Stack, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The last layers of all models for all rows of `inputs`, (n_models, n_rows, n_outputs) float64.
+
+    In float32 the seventh digit of a row's answer depends on its position: BLAS sums it up in another order.
+    """
+    chunks = np.split(np.arange(len(inputs)), range(EXACT_HEIGHT, len(inputs), EXACT_HEIGHT))
+    with one_blas_thread():
+        return np.concatenate([last_layers_naive(stack, inputs, rows) for rows in chunks], axis=1)
+
+
+def _last_layer_naive(stack: Stack, values: Any) -> Any:
     activation, no_noise = ACTIVATIONS[stack.architecture.activation], np.empty(0, np.uint8)
     matrices, biases, slopes = (
         [block[0] for block in blocks()] for blocks in (stack.matrices, stack.biases, stack.slopes)

@@ -30,7 +30,9 @@ from hpsearch.orchestrator.stop import Stop
 from hpsearch.orchestrator.training import FoldResult, Kept, train_cohort
 from hpsearch.record.checkpoints import Checkpoints
 from hpsearch.record.trials import StudyRecord
+from hpsearch.space.cloud import most_credible
 from hpsearch.space.proposal import Proposal
+from hpsearch.space.space import SearchSpace
 
 MAX_MEMBERS = 32
 """At most so many trials vote in an ensemble."""
@@ -63,6 +65,21 @@ class Problem(Generic[F]):
 
 
 @dataclass(frozen=True)
+class FoldScores:
+    """What one fold of a trial scored and took in a rung.
+
+    Attributes:
+        scores: by the weights that judge, one of each scorer; NaN if the fold failed.
+        fit_seconds, score_seconds: spent on training, as its share of the cohort's time, and on scoring; 0 where it
+            was read from a checkpoint.
+    """
+
+    scores: tuple[float, ...]
+    fit_seconds: float
+    score_seconds: float
+
+
+@dataclass(frozen=True)
 class TrialResult:
     """One trial at the end of a rung.
 
@@ -71,12 +88,11 @@ class TrialResult:
         begun, budget: epochs at which the rung began for it, and at which the rung ends.
         epochs: trained in all; fewer than `budget` if it ended early. With folds, those of the longest.
         values: by kind of weights, the score on the validation rows, the mean over folds; NaN if it failed in any way.
-        fold_values: the score of each fold, by the weights that judge.
+        folds: how each fold did, see `FoldScores`.
         scores: by name, all scores on the validation rows, by the weights that judge.
         history: (epochs, 3) float64, see `mlp.train.HISTORY_FIELDS`; the mean over folds.
         predictions: by kind of weights, (n_heldout, n_outputs) float32, for the dataset's held-out rows.
         outcome: None while the trial is alive; it fails by diverging, or if it cannot be scored.
-        seconds: spent on training and scoring in this rung, 0 where it was read from a checkpoint.
     """
 
     number: int
@@ -87,12 +103,16 @@ class TrialResult:
     budget: int
     epochs: int
     values: dict[str, float]
-    fold_values: tuple[float, ...]
+    folds: tuple[FoldScores, ...]
     scores: dict[str, float]
     history: NDArray[np.float64]
     predictions: dict[str, NDArray[np.float32]]
     outcome: Outcome | None
-    seconds: float
+
+    @property
+    def fold_values(self) -> tuple[float, ...]:
+        """The score of each fold that ranks."""
+        return tuple(fold.scores[0] for fold in self.folds)
 
     @property
     def value(self) -> float:
@@ -282,7 +302,7 @@ def _draw(
     stage, first = plan.stages[number], plan.first_trial(number)
     numbers = range(first, first + stage.n_trials)
     origins: list[int | None] = [None] * stage.n_trials
-    if stage.is_repeat and (candidates := final_candidates(standing.completed.values(), stage.n_trials)):
+    if stage.is_repeat and (candidates := final_candidates(standing, plan, problem.drawing.space, stage.n_trials)):
         repeated = [candidates[place % len(candidates)] for place in range(stage.n_trials)]
         origins, configs = [result.number for result in repeated], [result.config for result in repeated]
     elif len(recorded := record.configs(numbers, problem.drawing.space)) == stage.n_trials:
@@ -296,10 +316,13 @@ def _draw(
     ]
 
 
-def final_candidates(completed: Iterable[TrialResult], n_repeats: int) -> list[TrialResult]:
-    """The best completed trials, best first, that are trained again with other seeds, `N_SEEDS` each."""
-    own = [result for result in completed if result.repeats is None]
-    return sorted(own, key=lambda result: (-result.budget, -result.value, result.number))[: -(-n_repeats // N_SEEDS)]
+def final_candidates(standing: Standing, plan: Plan, space: SearchSpace, n_repeats: int) -> list[TrialResult]:
+    """The completed trials that are trained again with other seeds, `N_SEEDS` each: the most credible ones.
+
+    The best value may be luck: of the completed trials those come first whose neighbours did well, too.
+    """
+    order = [number for number in most_credible(standing.table(plan), space) if number in standing.completed]
+    return [standing.completed[number] for number in order[: -(-n_repeats // N_SEEDS)]]
 
 
 def _train_stage(
@@ -412,13 +435,16 @@ def _joined(problem: Problem[F], task: Task, budget: int, folds: Sequence[FoldRe
         budget=budget,
         epochs=max(one.epochs for one in ordered),
         values={weights: float(values[:, 0].mean()) for weights, values in scores.items()},
-        fold_values=tuple(judging[:, 0].tolist()),
+        folds=tuple(_fold_scores(one) for one in ordered),
         scores={scorer.name: float(value) for scorer, value in zip(problem.scorers, judging.mean(axis=0), strict=True)},
         history=_mean_history([one.history for one in ordered]),
         predictions={} if failed else _out_of_fold(problem.dataset, ordered),
         outcome=failed[0] if failed else None,
-        seconds=sum(one.seconds for one in ordered),
     )
+
+
+def _fold_scores(result: FoldResult) -> FoldScores:
+    return FoldScores(list(result.scores.values())[-1], result.fit_seconds, result.score_seconds)
 
 
 def _mean_history(histories: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:

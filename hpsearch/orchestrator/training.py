@@ -5,7 +5,7 @@ Worker processes import this module, and not the loop's: estimators are trained 
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic
 
 import numpy as np
@@ -38,7 +38,8 @@ class FoldResult:
     history: NDArray[np.float64]
     predictions: dict[str, NDArray[np.float32]]
     outcome: Outcome | None
-    seconds: float
+    fit_seconds: float
+    score_seconds: float
 
     @property
     def value(self) -> float:
@@ -72,13 +73,15 @@ def train_cohort(
         one = learner.take(fit, [model])
         if one.epochs[0] == budget or one.outcomes[0] is not None:
             is_new = kept is None or kept.budget < budget
-            trained.append(Trained(one, is_new, _evaluate(learner, part, scorers, task, one, each if is_new else 0.0)))
+            began = time.monotonic()
+            result = _evaluate(learner, part, scorers, task, one)
+            if is_new:
+                result = replace(result, fit_seconds=each, score_seconds=time.monotonic() - began)
+            trained.append(Trained(one, is_new, result))
     return trained
 
 
-def _evaluate(
-    learner: Learner[F], part: Dataset, scorers: Sequence[Scorer], task: Task, fit: F, seconds: float
-) -> FoldResult:
+def _evaluate(learner: Learner[F], part: Dataset, scorers: Sequence[Scorer], task: Task, fit: F) -> FoldResult:
     outcome = fit.outcomes[0] if fit.outcomes[0] is None or fit.outcomes[0].failed else None
     nothing = dict.fromkeys(learner.weights, (float("nan"),) * len(scorers))
     predictions, scores = {}, dict(nothing)
@@ -93,7 +96,7 @@ def _evaluate(
             outcome = unscored(int(fit.epochs[0]), scorers[0].name)
             predictions, scores = {}, nothing
     epochs = int(fit.epochs[0])
-    return FoldResult(task.number, task.fold, epochs, scores, fit.history[0], predictions, outcome, seconds)
+    return FoldResult(task.number, task.fold, epochs, scores, fit.history[0], predictions, outcome, 0.0, 0.0)
 
 
 def score_rows(scorer: Scorer, dataset: Dataset, rows: NDArray[np.int64], predictions: NDArray[np.floating]) -> float:

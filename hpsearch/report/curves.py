@@ -1,6 +1,7 @@
-"""The training curves of all trials, collected from the rung records of a run."""
+"""The training curves of all trials, and their scores by fold, collected from the rung records of a run."""
 
 import math
+from collections import defaultdict
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +20,7 @@ class Curves:
         self._plan = plan
         self._latest: dict[int, TrialResult] = {}
         self._values: dict[int, dict[int, float]] = {}
+        self._seconds: dict[int, Any] = defaultdict(float)
         self.is_broken_off = False
         """Was the last rung left before all of its trials were done?"""
 
@@ -29,6 +31,7 @@ class Curves:
             # predictions are for those who vote, and would fill the memory
             self._latest[result.number] = replace(result, predictions={})
             self._values.setdefault(result.number, {})[result.epochs] = result.value
+            self._seconds[result.number] += np.array([(one.fit_seconds, one.score_seconds) for one in result.folds])
 
     def with_scores(self, trials: pd.DataFrame, error_score: float = math.nan) -> pd.DataFrame:
         """The trial table with what Optuna does not keep of its last rung; failed trials have the value `error_score`.
@@ -44,6 +47,24 @@ class Curves:
         for name in further:
             columns[f"value_{name}"] = [math.nan if one is None else one.scores[name] for one in latest]
         return trials.assign(**columns)
+
+    def folds(self) -> pd.DataFrame:
+        """One row per trial and fold; a trial without folds has one row.
+
+        Columns: trial_number, fold, epochs, then by the name of each score `value_<name>`, the fold's own at the
+        trial's last rung, NaN where the fold failed; fit_seconds and score_seconds, over all its rungs.
+        """
+        rows = []
+        for number, result in sorted(self._latest.items()):
+            for fold, (one, seconds) in enumerate(zip(result.folds, self._seconds[number], strict=True)):
+                values = {f"value_{name}": score for name, score in zip(result.scores, one.scores, strict=True)}
+                own = {"trial_number": number, "fold": fold, "epochs": result.budget, **values}
+                rows.append(own | {"fit_seconds": seconds[0], "score_seconds": seconds[1]})
+        return pd.DataFrame(rows)
+
+    def configs(self) -> dict[int, dict[str, Any]]:
+        """The configs of the trials, by number."""
+        return {number: self._latest[number].config for number in sorted(self._latest)}
 
     def latest(self) -> dict[int, TrialResult]:
         """The last result of each trial, without its predictions, by number."""

@@ -52,6 +52,8 @@ class Findings:
         space: what was searched.
         plan: the stages as JSON, with their rungs.
         trials, history, members, decisions, leaderboard: tables.
+        folds: how each fold of a trial scored, and what it took, see `report.curves`.
+        configs: of the trials that have a row in `folds`, by number.
         candidates: the trials that completed the plan, the best first, see `ensemble.candidates`.
         chance: loss at chance against the loss of untrained networks, per shape.
         best_config: of the trial with the best value on the validation rows; `best_value`: that value.
@@ -71,6 +73,8 @@ class Findings:
     plan: list[dict[str, Any]]
     trials: pd.DataFrame
     history: pd.DataFrame
+    folds: pd.DataFrame
+    configs: dict[int, dict[str, Any]]
     members: pd.DataFrame
     decisions: pd.DataFrame
     candidates: pd.DataFrame

@@ -22,8 +22,9 @@ Floats = NDArray[np.float64]
 # With a third of the epochs, a rung lower by halving's usual factor, a trial has half the weight.
 RUNG_FACTOR = 3
 
-# Neighbours count by a Gaussian kernel over the root mean square distance per hyperparameter, of this width.
-KERNEL_WIDTH = 0.11
+# Scores are alike over this distance, root mean square per hyperparameter, and as noisy as they differ.
+LENGTH_SCALE = 0.3
+NOISE = 1.0
 
 # How far a trial that has another choice, or lacks the hyperparameter, is from one that has it.
 OTHER_CHOICE = 0.5
@@ -36,14 +37,18 @@ MOST_SMOOTHED = 256
 class Cloud:
     """Trials, best first.
 
+    numbers: (n_trials,) of the trials.
     positions: name → (n_trials,) unit coordinates in the space, NaN where absent.
     fidelities: (n_trials,) weights in (0, 1], less for those trained for fewer epochs.
     n_valued: trials with a value; they come first.
+    choices: names of the hyperparameters of which only equality counts.
     """
 
+    numbers: NDArray[np.int64]
     positions: Mapping[str, Floats]
     fidelities: Floats
     n_valued: int
+    choices: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, trials: pd.DataFrame, space: SearchSpace) -> Self:
@@ -58,9 +63,11 @@ class Cloud:
         order = np.lexsort(keys)
         longest = max(1.0, float(epochs.max(initial=1.0)))
         return cls(
+            trials["number"].to_numpy("int64")[order],
             {name: _positions(trials, name, space)[order] for name in space.distributions},
             1 / (1 + np.log(longest / np.maximum(epochs[order], 1.0)) / math.log(RUNG_FACTOR)),
             int(valued.sum()),
+            frozenset(name for name, distribution in space.distributions.items() if isinstance(distribution, Choice)),
         )
 
     def __len__(self) -> int:
@@ -74,32 +81,44 @@ class Cloud:
     def take(self, rows: NDArray[np.intp]) -> "Cloud":
         """The trials of these rows, in this order; those with a value must come first."""
         positions = {name: position[rows] for name, position in self.positions.items()}
-        return Cloud(positions, self.fidelities[rows], int((rows < self.n_valued).sum()))
+        return Cloud(
+            self.numbers[rows], positions, self.fidelities[rows], int((rows < self.n_valued).sum()), self.choices
+        )
 
     def scores(self) -> Floats:
         """(n_trials,) normal scores of the ranks: Φ⁻¹ of 1 − (rank + ½)/n, so that outliers do not matter."""
         return np.asarray(ndtri(1 - (np.arange(len(self)) + 0.5) / len(self)))
 
-    def smoothed(self, choices: frozenset[str]) -> "Cloud":
-        """The best trials with a value, sorted by the mean score of their neighbourhood instead of their own.
+    def smoothed(self) -> "Cloud":
+        """The best trials with a value, sorted by what their neighbours make credible instead of their own score.
 
-        One lucky point among bad ones falls back: score_i = Σ_j K_ij f_j z_j / Σ_j K_ij f_j over normal scores z and
-        fidelities f, K_ij = exp(−d_ij² / (2 · KERNEL_WIDTH²)), d_ij² the mean square distance over hyperparameters, of
-        which those named in `choices` are equal or OTHER_CHOICE apart (Nadaraya 1964, Watson 1964).
+        One lucky point among bad ones falls back. By the posterior mean of a Gaussian process (Rasmussen and Williams
+        2006, eq. 2.25), m = z̄ + K (K + N)⁻¹ (z − z̄), over normal scores z: K_ij = exp(−d_ij / LENGTH_SCALE), d_ij² the
+        mean square distance over hyperparameters, of which choices are equal or OTHER_CHOICE apart;
+        N diagonal, NOISE over the fidelity. The exponential kernel allows for cliffs: a learning rate has one.
         """
         near = self.take(np.arange(min(len(self), MOST_SMOOTHED)))
-        kernel = np.zeros((len(near), len(near)))
+        distance = np.zeros((len(near), len(near)))
         for name, position in near.positions.items():
             apart = np.abs(position[:, None] - position)
-            if name in choices:
+            if name in self.choices:
                 apart = np.where(apart > 0, OTHER_CHOICE, 0.0)
             absent = np.isnan(position)
             if absent.any():
                 apart = np.where(absent[:, None] ^ absent, OTHER_CHOICE, np.where(absent, 0.0, apart))
-            kernel += apart**2
-        kernel = np.exp(kernel / (-2 * KERNEL_WIDTH**2 * max(1, len(near.positions)))) * near.fidelities
-        means = (kernel * near.scores()).sum(axis=1) / kernel.sum(axis=1)
+            distance += apart**2
+        kernel = np.exp(np.sqrt(distance / max(1, len(near.positions))) / -LENGTH_SCALE)
+        excess = near.scores() - near.scores().mean() if len(near) else np.empty(0)
+        means = kernel @ np.linalg.solve(kernel + np.diag(NOISE / near.fidelities), excess)
         return near.take(np.argsort(-means[: near.n_valued], kind="stable"))
+
+
+def most_credible(trials: pd.DataFrame, space: SearchSpace) -> list[int]:
+    """The numbers of the best trials with a value, sorted by what their neighbours make credible (`smoothed`).
+
+    trials: as for `Cloud.of`. Those that got far in the rungs stand out; at most the best MOST_SMOOTHED are told.
+    """
+    return [int(number) for number in Cloud.of(trials, space).smoothed().numbers]
 
 
 def to_units(distribution: Numeric, values: Floats) -> Floats:

@@ -146,7 +146,7 @@ def _strip(side: Side, wider: Numeric) -> Strip:
 def _narrowed(proposal: Proposal, cloud: Cloud, stage: int, factor: float) -> tuple[Proposal, Rows]:
     """The proposal with a focus on the best trials of the cloud, and the rows of `decisions` that say so."""
     distributions = proposal.space.distributions
-    smoothed = cloud.smoothed(frozenset(name for name, d in distributions.items() if isinstance(d, Choice)))
+    smoothed = cloud.smoothed()
     focus: dict[str, Focus] = {}
     kept: dict[str, tuple[Value, ...]] = {}
     rows: Rows = []

@@ -10,7 +10,7 @@ from hpsearch.data.scoring import Scorer
 from hpsearch.ensemble import average as averaging
 from hpsearch.ensemble.average import KINDS, average, averages, candidates, leaderboard, most_members
 from hpsearch.ensemble.members import Library, Member, member_table
-from hpsearch.orchestrator.run import MAX_MEMBERS, RungRecord, TrialResult
+from hpsearch.orchestrator.run import MAX_MEMBERS, FoldScores, RungRecord, TrialResult
 from hpsearch.orchestrator.training import score_rows
 
 N_CLASSES = 3
@@ -52,12 +52,11 @@ def made_up(number, values, predictions, epochs=9) -> TrialResult:
         budget=epochs,
         epochs=epochs,
         values=values,
-        fold_values=(values["ema"],),
+        folds=(FoldScores((values["ema"],), 0.0, 0.0),),
         scores={},
         history=np.zeros((epochs, 3)),
         predictions=predictions,
         outcome=None,
-        seconds=0.0,
     )
 
 

@@ -52,6 +52,8 @@ def made_up(
         plan=plan,
         trials=trials,
         history=history,
+        folds=pd.DataFrame(),
+        configs={},
         members=_members(int(best["trial_number"]), int(best["epoch"]), float(best["valid_value"])),
         decisions=boundary_check(trials, searched, 0),
         candidates=candidates([]),

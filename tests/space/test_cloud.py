@@ -3,8 +3,10 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import Matern
 
-from hpsearch.space.cloud import KERNEL_WIDTH, Cloud, to_units
+from hpsearch.space.cloud import LENGTH_SCALE, NOISE, Cloud, most_credible, to_units
 from hpsearch.space.distributions import Choice, Integer, LogUniform, Numeric, Uniform
 from hpsearch.space.space import SearchSpace
 
@@ -51,15 +53,28 @@ def test_what_no_trial_has_is_absent() -> None:
     assert len(cloud.having("rate")) == 0
 
 
-def test_smoothed_scores_are_means_over_the_neighbourhood() -> None:
+def test_smoothed_scores_are_those_of_a_gaussian_process() -> None:
     rng = np.random.default_rng(0)
-    rates, losses = rng.random(40), rng.choice(["huber", "[1, 2]"], 40)
-    cloud = cloud_of(value=list(rng.random(40)), params_rate=list(rates), params_loss=list(losses))
+    rates, losses, epochs = rng.random(40), rng.choice(["huber", "[1, 2]"], 40), rng.choice([3, 9], 40)
+    columns = {"value": list(rng.random(40)), "epochs": list(epochs)}
+    cloud = cloud_of(params_rate=list(rates), params_loss=list(losses), **columns)
     positions, scores = cloud.positions, cloud.scores()
-    means = []
-    for i in range(40):
-        apart = (positions["rate"] - positions["rate"][i]) ** 2 + 0.25 * (positions["loss"] != positions["loss"][i])
-        weights = np.exp(-apart / 2 / (2 * KERNEL_WIDTH**2))
-        means.append(np.average(scores, weights=weights))
-    expected = positions["rate"][np.argsort(-np.array(means))]
-    np.testing.assert_array_equal(cloud.smoothed(frozenset({"loss"})).positions["rate"], expected)
+    square = np.subtract.outer(positions["rate"], positions["rate"]) ** 2
+    square += 0.25 * np.not_equal.outer(positions["loss"], positions["loss"])
+    process = GaussianProcessRegressor(
+        Matern(LENGTH_SCALE, nu=0.5), alpha=NOISE / cloud.fidelities, optimizer=None, normalize_y=False
+    )
+    # coordinates of which the plain distance is the root mean square one
+    points = np.stack([positions["rate"], 0.5 * (positions["loss"] > 0.5)], axis=1) / np.sqrt(2)
+    expected = process.fit(points, scores - scores.mean()).predict(points)
+    np.testing.assert_array_equal(cloud.smoothed().numbers, cloud.numbers[np.argsort(-expected)])
+
+
+def test_one_lucky_point_among_bad_ones_is_not_the_most_credible() -> None:
+    rates = np.concatenate([[0.1], np.linspace(0.05, 0.2, 9), np.linspace(0.7, 0.8, 10)])
+    values = np.concatenate([[1.0], np.full(9, 0.0), np.linspace(0.8, 0.9, 10)])
+    trials = pd.DataFrame({"number": range(20), "value": values, "params_rate": rates, "params_loss": ["huber"] * 20})
+    credible = most_credible(trials, SPACE)
+    assert set(credible[:5]) <= set(range(10, 20)) and sorted(credible) == list(range(20))
+    assert most_credible(trials.assign(value=np.nan), SPACE) == []
+    assert most_credible(trials.iloc[:0], SPACE) == []

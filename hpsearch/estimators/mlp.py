@@ -23,7 +23,7 @@ from hpsearch.data.splits import deal, generator, strata
 from hpsearch.mlp.epochs import FRESH_WATCH
 from hpsearch.mlp.kernels import one_blas_thread
 from hpsearch.mlp.losses import LOSSES
-from hpsearch.mlp.predict import last_layers_naive
+from hpsearch.mlp.predict import last_layers_exact
 from hpsearch.mlp.recipe import HYPERPARAMETERS, LBFGS, Recipe
 from hpsearch.mlp.stack import Stack
 from hpsearch.mlp.train import Examples, Fit, advance, start, take
@@ -36,8 +36,6 @@ FORMATS, DTYPES = ("csr", "csc"), (np.float64, np.float32)
 
 SCALINGS = ("standard", "whiten", None)
 CHECKPOINTS = "checkpoints"
-CHUNK_ROWS = 4096
-"""Rows that are predicted at a time, to bound the memory."""
 LARGEST_SEED = 2**63 - 1
 SPLIT_STREAM = 0
 """The purpose of the one draw that `generator` makes here."""
@@ -333,18 +331,13 @@ class _Networks(Arguments, BaseEstimator):
         self.best_validation_score_ = float(np.nanmax(scores)) if held_out else None
 
     def _answers(self, X: Any) -> Doubles:
-        """(n_networks, n_rows, n_outputs): the networks' last layers, in float64.
-
-        In float32 the seventh digit of a row's answer would depend on its position: BLAS sums it up in another order.
-        """
+        """(n_networks, n_rows, n_outputs): the networks' last layers, in float64."""
         check_is_fitted(self)
         X = _dense(validate_data(self, X, accept_sparse=FORMATS, dtype=DTYPES, reset=False))
         stacks = self._stacks(self.fit_)
         with one_blas_thread():
             inputs: Any = _finite(self.scaling_.apply(X)).astype(np.float64)
-            chunks = [np.arange(first, min(first + CHUNK_ROWS, len(X))) for first in range(0, len(X), CHUNK_ROWS)]
-            answers = [[last_layers_naive(stack, inputs, rows) for stack in stacks] for rows in chunks]
-        return np.concatenate([np.concatenate(chunk) for chunk in answers], axis=1)
+        return np.concatenate([last_layers_exact(stack, inputs) for stack in stacks])
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

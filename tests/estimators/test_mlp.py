@@ -27,7 +27,7 @@ from sklearn.utils import shuffle
 from sklearn.utils.estimator_checks import check_estimator
 
 from hpsearch import MLPClassifier, MLPRegressor
-from hpsearch.estimators import mean_curve, merge_rows
+from hpsearch.estimators.mlp import mean_curve, merge_rows
 from hpsearch.mlp.losses import LOSSES
 from hpsearch.mlp.recipe import Recipe
 
@@ -456,7 +456,7 @@ def test_the_mean_curve_is_over_the_models_still_in_training():
 
 
 def test_the_readme_s_example_runs():
-    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
     (snippet,) = re.findall(r"```python\n(from hpsearch import MLPClassifier.*?)```", readme, re.S)
     names: dict[str, object] = {}
     exec(snippet, names)
