@@ -193,8 +193,8 @@ def judged(problem, number, config, fit, begun, budget):
     value, epochs = values[learner.weights[-1]], int(fit.epochs[0])
     return TrialResult(
         number=number, config=config, seed=int(fit.seeds[0]), repeats=None, begun=begun, budget=budget, epochs=epochs,
-        values=values, fold_values=(value,), scores={scorer.name: value}, history=fit.history[0],
-        predictions=predictions, outcome=outcome, seconds=0.0,
+        values=values, folds=(), scores={scorer.name: value}, history=fit.history[0],
+        predictions=predictions, outcome=outcome,
     )  # fmt: skip
 
 
