@@ -150,8 +150,8 @@ def search(
             Distributions of Optuna and `scipy.stats` are understood.
         n_trials: the study's total, ≥ 1, 64 by default. A later call with more appends a fine stage of the missing
             ones; one with fewer changes nothing.
-        max_epochs: of the longest trials, ≥ 1; by default enough for about 3,000 minibatches. A third and a ninth of
-            it are the first rungs.
+        max_epochs: of the longest trials, ≥ 1; by default enough for about 3,000 minibatches. The
+            first rungs are a third and a ninth of it, and a 27th where that makes 300 minibatches.
         plan: the stages, in the place of `n_trials` and `max_epochs`; see `Plan.of` for the default.
         refine: "auto" narrows and widens the ranges between stages, "warn" only says where the best trials crowd, and
             "off" says nothing.

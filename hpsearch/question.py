@@ -13,7 +13,7 @@ from hpsearch.orchestrator.estimators import EstimatorLearner
 from hpsearch.orchestrator.knowledge import Like, first_configs, start_from
 from hpsearch.orchestrator.learner import Learner
 from hpsearch.orchestrator.networks import MLPLearner, default_config, default_space, largest_batch
-from hpsearch.orchestrator.plan import MIN_EPOCHS, default_max_epochs
+from hpsearch.orchestrator.plan import MIN_EPOCHS, default_max_epochs, default_min_epochs
 from hpsearch.orchestrator.run import Problem
 from hpsearch.space.distributions import Choice, Distribution
 from hpsearch.space.space import Config, SearchSpace
@@ -80,6 +80,14 @@ def _networks(
     for number in range(N_CHECKED):
         learner.check(space.draw(seed, 0, number))
     return space, default_config(space), learner, epochs
+
+
+def shortest_rung(problem: Problem[Any], max_epochs: int) -> int | None:
+    """Epochs of the shortest rung of our networks; None for estimators, which may know epochs of another kind."""
+    if not isinstance(problem.learner, MLPLearner):
+        return None
+    n_train = min(len(part.rows.train) for part in problem.dataset.parts)
+    return default_min_epochs(max_epochs, steps_per_epoch(n_train, largest_batch(problem.drawing.space)))
 
 
 def _estimators(

@@ -33,7 +33,7 @@ from hpsearch.orchestrator.plan import Plan
 from hpsearch.orchestrator.run import Problem, RungRecord, StageRecord, Workers, run, train_again
 from hpsearch.orchestrator.stop import Stop
 from hpsearch.orchestrator.training import score_rows
-from hpsearch.question import problem_of
+from hpsearch.question import problem_of, shortest_rung
 from hpsearch.record.tables import decision_table, history_table, trial_table
 from hpsearch.record.trials import StudyRecord
 from hpsearch.report import remarks
@@ -147,7 +147,7 @@ class Study:
     def planned(self, record: StudyRecord | None, n_trials: int | None, given: Plan | None = None) -> Plan:
         """As `plan`, but nothing is written."""
         if record is None or record.plan is None:
-            plan = given or Plan.of(n_trials or N_TRIALS, self.max_epochs)
+            plan = given or Plan.of(n_trials or N_TRIALS, self.max_epochs, shortest_rung(self.problem, self.max_epochs))
         else:
             # an identity is recorded before a plan, so it is only compared here
             record.identify(self.identity)

@@ -163,7 +163,7 @@ def test_an_optimum_at_an_edge_is_a_warning_and_a_decision(wine):
     others = {"hidden_layer_sizes": (8,), "batch_size": 32, "dropout": 0.0, "weight_decay": 0.01}
     space = others | {"learning_rate_init": LogUniform(1e-6, 2e-3)}
     with pytest.warns(UserWarning, match="learning_rate_init: .* top tenth"):
-        result = quick(*wine, space=space, n_trials=64, max_epochs=27)
+        result = quick(*wine, space=space, n_trials=64, max_epochs=27, refine="warn")
     edges = result.decisions[result.decisions["verdict"] == "edge: widen"]
     assert set(zip(edges["name"], edges["side"], strict=True)) == {("learning_rate_init", "high")}
 
@@ -556,7 +556,9 @@ def test_another_plan_cannot_be_continued(wine, tmp_path):
 
 
 def test_the_default_plan_has_stages_decisions_and_other_seeds(wine):
-    result = quick(*wine, n_trials=30, max_epochs=9)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "learning_rate_init", UserWarning)
+        result = quick(*wine, n_trials=30, max_epochs=9)
     assert [stage["name"] for stage in result.findings.plan] == ["coarse", "middle", "fine", "repeat"]
     assert set(result.decisions["stage"]) == {0, 1, 2}
     best = result.candidates.iloc[0]

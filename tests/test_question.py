@@ -11,7 +11,7 @@ from sklearn.model_selection import KFold
 from hpsearch import LogUniform, Plan
 from hpsearch.orchestrator.estimators import EstimatorLearner
 from hpsearch.orchestrator.networks import MLPLearner
-from hpsearch.question import problem_of
+from hpsearch.question import problem_of, shortest_rung
 from hpsearch.space.distributions import Choice, Uniform
 
 C = {"C": LogUniform(1e-3, 1e3)}
@@ -79,6 +79,15 @@ def test_a_score_that_a_fold_does_not_allow_is_refused():
 def test_a_plan_says_how_long_the_longest_are_trained(wine):
     problem, epochs = problem_of(*wine, max_epochs=Plan.of(30, 12).max_epochs)
     assert epochs == 12 and problem.learner.horizon == 12
+
+
+def test_the_shortest_rung_of_networks_follows_from_their_minibatches(wine):
+    few, _ = problem_of(*wine, max_epochs=90)
+    assert shortest_rung(few, 90) == 10, "a ninth, for 300 minibatches would take longer"
+    many, _ = problem_of(*wine, space={"batch_size": 1}, max_epochs=90)
+    assert shortest_rung(many, 90) == math.ceil(300 / len(many.dataset.rows.train)) < 4
+    estimator, epochs = problem_of(*wine, estimator=LogisticRegression(), space=C)
+    assert shortest_rung(estimator, epochs) is None
 
 
 def test_nan_as_the_score_of_an_error_is_no_wish(wine):

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 ETA = 3
 """Each rung trains about this many times as long as the last, and one in this many of its trials goes on."""
-N_RUNGS = 3
+N_RUNGS = 4
+"""At most: down to 1/27 of the longest."""
 
 
 @dataclass(frozen=True)
@@ -17,17 +18,19 @@ class Rung:
     keep: int
 
 
-def budgets(max_epochs: int) -> tuple[int, ...]:
-    """The epochs of up to three rungs that end at `max_epochs`, each about three times as long as the last.
+def budgets(max_epochs: int, min_epochs: int | None = None) -> tuple[int, ...]:
+    """The epochs of up to four rungs that end at `max_epochs`, each about three times as long as the last.
 
-    Fewer epochs than nine make fewer rungs.
+    min_epochs: of the shortest, by default a ninth of `max_epochs`, which makes three rungs. Fewer epochs make fewer.
     """
-    return tuple(sorted({math.ceil(max_epochs / ETA**level) for level in range(N_RUNGS)}))
+    shortest = math.ceil(max_epochs / ETA**2) if min_epochs is None else min_epochs
+    levels = {math.ceil(max_epochs / ETA**level) for level in range(N_RUNGS)}
+    return (*sorted(epochs for epochs in levels if shortest <= epochs < max_epochs), max_epochs)
 
 
-def rungs(n_trials: int, max_epochs: int) -> tuple[Rung, ...]:
+def rungs(n_trials: int, max_epochs: int, min_epochs: int | None = None) -> tuple[Rung, ...]:
     """Rungs of `n_trials` that end at `max_epochs`; the last one's `keep` counts the trials that complete it."""
-    *shorter, longest = budgets(max_epochs)
+    *shorter, longest = budgets(max_epochs, min_epochs)
     levels, alive = [], n_trials
     for epochs in shorter:
         alive = max(1, alive // ETA)

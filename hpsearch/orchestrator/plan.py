@@ -17,18 +17,20 @@ from hpsearch.orchestrator.halving import ETA, Rung, budgets, rungs
 MIN_UPDATES = 3_000
 """The last rung's models have seen at least this many minibatches, unless `max_epochs` says otherwise."""
 MIN_EPOCHS = 27
+FEWEST_UPDATES = 300
+"""Minibatches before which it says too little how good a model is to halve by it."""
 
 FEWEST_STAGED = 24
 """With fewer trials, there is one stage only: no range can be judged by them."""
-COARSE_SHARE, MIDDLE_SHARE = 0.5, 0.3
+COARSE_SHARE, MIDDLE_SHARE = 0.55, 0.3
 """Of the trials that are drawn; the fine stage has the rest."""
 N_SEEDS = 2
 """Further seeds with which each final candidate is trained again."""
 CANDIDATES = ((48, 2), (128, 3))
 """Below so many trials, so many final candidates; above, MOST_CANDIDATES."""
 MOST_CANDIDATES = 4
-FINE_ETA = 2
-"""In the fine stage one in so many goes on: what it draws is good, and longer training tells it apart."""
+LATER_ETA = 2
+"""After the coarse stage one in so many goes on: what is drawn is better, and survivors were halved once already."""
 REPEAT = "repeat"
 
 
@@ -95,29 +97,31 @@ class Plan:
             raise ValueError(f"a plan must have one Stage or more, but got {self.stages!r}")
 
     @classmethod
-    def of(cls, n_trials: int, max_epochs: int) -> "Plan":
+    def of(cls, n_trials: int, max_epochs: int, min_epochs: int | None = None) -> "Plan":
         """The default: coarse, middle and fine, and the final candidates with other seeds; few trials in one stage.
 
-        Half of the trials are drawn in the coarse stage, over the whole space, and trained for a ninth of `max_epochs`;
-        three tenths in the middle one, where the best go on to a third; the rest in the fine one, up to the whole.
+        Most of the trials are drawn in the coarse stage, over the whole space, and go no further than the rung that is
+        two before the last; three tenths in the middle one, which ends one before the last; the rest in the fine one.
+
+        min_epochs: of the shortest rung, see `budgets`.
         """
-        if n_trials < FEWEST_STAGED or max_epochs < ETA:
-            return cls.random(n_trials, max_epochs)
+        *shorter, longest = budgets(max_epochs, min_epochs)
+        if n_trials < FEWEST_STAGED or not shorter:
+            return cls.random(n_trials, max_epochs, min_epochs)
         n_repeats = N_SEEDS * next((n for below, n in CANDIDATES if n_trials < below), MOST_CANDIDATES)
         n_coarse = round(COARSE_SHARE * (n_trials - n_repeats))
         n_middle = round(MIDDLE_SHARE * (n_trials - n_repeats))
         n_fine = n_trials - n_repeats - n_coarse - n_middle
-        *shorter, longest = budgets(max_epochs)
-        coarse = Stage("coarse", n_coarse, _rungs(shorter[:1], n_coarse, ETA))
-        middle = Stage("middle", n_middle, _rungs(shorter, n_middle, ETA, coarse))
-        steps = _rungs(shorter, n_fine, FINE_ETA, middle)
+        coarse = Stage("coarse", n_coarse, _rungs(shorter[:-1] or shorter, n_coarse, ETA))
+        middle = Stage("middle", n_middle, _rungs(shorter, n_middle, LATER_ETA, coarse))
+        steps = _rungs(shorter, n_fine, LATER_ETA, middle)
         fine = Stage("fine", n_fine, (*steps, Rung(longest, steps[-1].keep)))
         return cls((coarse, middle, fine, Stage(REPEAT, n_repeats, (Rung(longest, n_repeats),))))
 
     @classmethod
-    def random(cls, n_trials: int, max_epochs: int) -> "Plan":
+    def random(cls, n_trials: int, max_epochs: int, min_epochs: int | None = None) -> "Plan":
         """One stage over the whole space, with successive halving."""
-        return cls((Stage("random", n_trials, rungs(n_trials, max_epochs)),))
+        return cls((Stage("random", n_trials, rungs(n_trials, max_epochs, min_epochs)),))
 
     @property
     def n_trials(self) -> int:
@@ -174,7 +178,9 @@ class Plan:
     def topped_up(self, n_trials: int) -> "Plan":
         """This plan and, if it has fewer trials than `n_trials`, one more fine stage of the missing ones."""
         missing = n_trials - self.n_trials
-        return self if missing <= 0 else Plan((*self.stages, Stage("fine", missing, rungs(missing, self.max_epochs))))
+        if missing <= 0:
+            return self
+        return Plan((*self.stages, Stage("fine", missing, rungs(missing, self.max_epochs, self.budgets[0]))))
 
     def to_json(self) -> list[dict[str, Any]]:
         return [asdict(stage) for stage in self.stages]
@@ -207,3 +213,8 @@ def default_max_epochs(steps_per_epoch: int) -> int:
     """
     epochs = max(MIN_EPOCHS, -(-MIN_UPDATES // steps_per_epoch))
     return 9 * -(-epochs // 9)
+
+
+def default_min_epochs(max_epochs: int, steps_per_epoch: int) -> int:
+    """Epochs of the shortest rung: a ninth of the longest's, or fewer if these make `FEWEST_UPDATES` minibatches."""
+    return min(-(-max_epochs // ETA**2), -(-FEWEST_UPDATES // steps_per_epoch))

@@ -3,7 +3,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpsearch.orchestrator.halving import best, rungs
+from hpsearch.orchestrator.halving import best, budgets, rungs
 
 
 def test_rungs_grow_threefold_and_keep_the_best_third():
@@ -17,9 +17,16 @@ def test_few_epochs_make_few_rungs():
     assert [rung.epochs for rung in rungs(64, 10)] == [2, 4, 10]
 
 
-@given(st.integers(1, 500), st.integers(1, 500))
-def test_rungs_always_end_at_max_epochs_with_somebody_left(n_trials, max_epochs):
-    levels = rungs(n_trials, max_epochs)
+def test_shorter_rungs_come_where_they_are_allowed():
+    assert budgets(81) == (9, 27, 81) and budgets(81, min_epochs=3) == (3, 9, 27, 81)
+    assert budgets(81, min_epochs=1) == budgets(81, min_epochs=3), "four rungs at most"
+    assert budgets(81, min_epochs=10) == (27, 81) and budgets(81, min_epochs=81) == (81,)
+    assert [rung.keep for rung in rungs(64, 81, min_epochs=3)] == [21, 7, 2, 2]
+
+
+@given(st.integers(1, 500), st.integers(1, 500), st.none() | st.integers(1, 600))
+def test_rungs_always_end_at_max_epochs_with_somebody_left(n_trials, max_epochs, min_epochs):
+    levels = rungs(n_trials, max_epochs, min_epochs)
     epochs = [rung.epochs for rung in levels]
     keeps = [rung.keep for rung in levels]
     assert epochs[-1] == max_epochs and epochs == sorted(set(epochs))

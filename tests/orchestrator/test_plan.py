@@ -12,6 +12,7 @@ from hpsearch.orchestrator.plan import (
     Plan,
     Stage,
     default_max_epochs,
+    default_min_epochs,
 )
 
 
@@ -42,9 +43,9 @@ def test_survivors_join_where_they_stand_or_are_trained_up_to_the_rung():
     assert [plan.is_last_for(stage, epochs) for stage, epochs in ((0, 2), (1, 4), (2, 9))] == [False, False, True]
 
 
-@given(st.integers(1, 500), st.integers(1, 300))
-def test_the_default_plan_has_so_many_trials_and_its_longest_are_trained_to_the_end(n_trials, max_epochs):
-    plan = Plan.of(n_trials, max_epochs)
+@given(st.integers(1, 500), st.integers(1, 300), st.none() | st.integers(1, 400))
+def test_the_default_plan_has_so_many_trials_and_its_longest_are_trained_to_the_end(n_trials, max_epochs, min_epochs):
+    plan = Plan.of(n_trials, max_epochs, min_epochs)
     assert plan.n_trials == n_trials and plan.max_epochs == max_epochs
     assert Plan.from_json(plan.to_json()) == plan
     steps = list(plan.steps())
@@ -59,6 +60,13 @@ def test_the_default_plan_costs_about_as_much_as_halving_in_one_stage(n_trials):
     assert repeat.is_repeat and repeat.n_trials % N_SEEDS == 0
 
 
+def test_each_stage_goes_one_rung_further():
+    plan = Plan.of(64, 81, min_epochs=3)
+    found = [[rung.epochs for rung in stage.rungs] for stage in plan.stages]
+    assert found == [[3, 9], [3, 9, 27], [3, 9, 27, 81], [81]]
+    assert [[rung.epochs for rung in stage.rungs] for stage in Plan.of(64, 81).stages[:2]] == [[9], [9, 27]]
+
+
 def test_repeats_meet_no_survivors():
     plan = Plan((Stage("fine", 4, (Rung(3, 4),)), Stage(REPEAT, 2, (Rung(9, 2),))))
     assert [(step.n_trained, step.n_contenders) for step in plan.steps()] == [(4, 4), (2, 2)]
@@ -71,6 +79,7 @@ def test_topping_up_appends_a_stage_and_leaves_what_was_decided():
     assert more.stages[:-1] == plan.stages
     assert more.n_trials == 42 and more.stages[-1].n_trials == 12 and more.stages[-1].name == "fine"
     assert more.max_epochs == 27
+    assert [rung.epochs for rung in Plan.of(30, 27, min_epochs=1).topped_up(42).stages[-1].rungs] == [1, 3, 9, 27]
     assert plan.topped_up(30) is plan and plan.topped_up(4) is plan
 
 
@@ -95,3 +104,8 @@ def test_a_plan_that_cannot_be_carried_out_is_refused(make, message):
 def test_the_longest_trials_see_enough_minibatches(steps):
     epochs = default_max_epochs(steps)
     assert epochs * steps >= MIN_UPDATES and epochs >= MIN_EPOCHS and epochs % 9 == 0
+
+
+def test_a_rung_is_as_short_as_its_minibatches_allow():
+    assert default_min_epochs(90, 36) == 9, "a ninth of the longest makes 324 minibatches, three epochs would not do"
+    assert default_min_epochs(27, 1000) == 1 and default_min_epochs(9, 10) == 1
