@@ -108,25 +108,25 @@ class Scores:
         return min((-self.task.scores[point].mean(), self.task.regret[point]) for point in points)[1]
 
 
-def ours(space, scores, repetition, n_trials):
+def ours(space, scores, seed, n_trials):
     """Coarse to fine, in stages of BATCH; returns all decisions."""
     proposal, decisions = Proposal.of(space), []
     for stage in range(n_trials // BATCH):
-        for config in proposal.draw(repetition, stage, BATCH):
+        for config in proposal.draw(seed, stage, BATCH):
             scores.score(config, stage)
         proposal, decided = refine(pd.DataFrame(scores.rows), proposal, stage)
         decisions.append(decided)
     return pd.concat(decisions)
 
 
-def random_search(space, scores, repetition, n_trials):
+def random_search(space, scores, seed, n_trials):
     for number in range(n_trials):
-        scores.score(space.draw(repetition, 0, number), 0)
+        scores.score(space.draw(seed, 0, number), 0)
 
 
 def tpe(batch):
-    def search(space, scores, repetition, n_trials):
-        sampler = optuna.samplers.TPESampler(multivariate=True, seed=repetition)
+    def search(space, scores, seed, n_trials):
+        sampler = optuna.samplers.TPESampler(multivariate=True, seed=seed)
         study = optuna.create_study(direction="maximize", sampler=sampler)
         for _ in range(n_trials // batch):
             trials = [study.ask(space.to_optuna()) for _ in range(batch)]
@@ -141,11 +141,11 @@ def race(tasks, contenders, repetitions):
     regrets = defaultdict(list)
     for name, (search, n_repetitions) in contenders.items():
         started = time.perf_counter()
-        for task in tasks:
+        for place, task in enumerate(tasks):
             space = space_of(task)
             for repetition in range(min(n_repetitions, repetitions)):
                 scores = Scores(task, repetition)
-                search(space, scores, repetition, max(BUDGETS))
+                search(space, scores, 1000 * place + repetition, max(BUDGETS))
                 kinds = scores.regret, scores.credible_regret, scores.rescored_regret
                 regrets[name].append([regret(n) for regret in kinds for n in BUDGETS])
         regrets[name] = np.reshape(regrets[name], (len(tasks), -1, len(WHATS)))

@@ -36,12 +36,15 @@ def test_the_readme_shows_how_optuna_reads_a_study(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     few = {"n_trials": 6, "max_epochs": 1, "n_jobs": 1, "verbose": 0}
     hpsearch.search(*load_wine(return_X_y=True), storage="churn.db", study_name="churn", **few)
-    (snippet,) = re.findall(
+    read, own = re.findall(
         r"```python\n(import hpsearch\nimport optuna\n.*?)```", (ROOT / "README.md").read_text(), re.S
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Optuna's figures are experimental, and six trials are few
-        exec(snippet, {})
+        exec(read, {})
+        scope = {}
+        exec(own, scope)
+    assert len(scope["study"].trials) == 64
     assert pyplot.get_fignums()
     pyplot.close("all")
 
