@@ -59,7 +59,7 @@ def of_search(n_trials, n_stage, folder):
     def note(record):
         moments.append(time.perf_counter())
         memory.append(resident())
-        fits.append(sum(result.seconds for result in record.results))
+        fits.append(sum(fold.fit_seconds for result in record.results for fold in result.folds))
 
     search(
         X, y, estimator=Constant(), space={"rate": LogUniform(1e-3, 1e3), "share": Uniform(0.0, 1.0)},
