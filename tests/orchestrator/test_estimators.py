@@ -33,9 +33,10 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits
 
+from hpsearch import search
 from hpsearch.data.dataset import prepare
 from hpsearch.orchestrator.estimators import EstimatorLearner, EstimatorPredictor
-from hpsearch.space.distributions import LogUniform
+from hpsearch.space.distributions import Integer, LogUniform
 from hpsearch.space.space import SearchSpace
 
 HORIZON = 9
@@ -488,3 +489,14 @@ def test_what_comes_with_training_and_cannot_be_read_again_is_refused_when_it_is
 
 def test_error_scores_are_kept():
     assert isnan(faulty().error_score) and faulty(error_score=-3).error_score == -3.0
+
+
+def test_with_folds_the_history_tells_only_what_is_known():
+    """Estimators have no training loss, and a validation loss only where a rung ended."""
+    X, y = load_iris(return_X_y=True)
+    space = {"max_depth": Integer(1, 4)}
+    asked = {"estimator": DecisionTreeClassifier(), "space": space, "n_trials": 3, "max_epochs": 3, "verbose": 0}
+    history = search(X, y, cv=3, **asked).history
+    assert history["train_loss"].isna().all() and history["update_ratio"].isna().all()
+    ends = history.groupby(["trial_number", "rung"])["epoch"].transform("max")
+    assert (history["valid_loss"].notna() == (history["epoch"] == ends)).all()
