@@ -28,6 +28,7 @@ from hpsearch.ensemble.candidates import Candidates
 from hpsearch.ensemble.ensemble import Ensemble
 from hpsearch.ensemble.members import Library, Member, member_table
 from hpsearch.mlp.kernels import one_blas_thread
+from hpsearch.orchestrator.estimators import described
 from hpsearch.orchestrator.networks import MLPLearner
 from hpsearch.orchestrator.plan import Plan
 from hpsearch.orchestrator.run import Problem, RungRecord, StageRecord, Workers, run, train_again
@@ -126,7 +127,7 @@ class Study:
             "scoring": self.problem.scorer.name,
             "max_epochs": self.max_epochs,
             "space": self.problem.drawing.space.to_json(),
-            "estimator": repr(getattr(self.problem.learner, "estimator", None)),
+            "estimator": described(getattr(self.problem.learner, "estimator", None)),
             "refine": self.problem.drawing.mode,
             "first": json.loads(json.dumps(self.problem.drawing.first)),
         }

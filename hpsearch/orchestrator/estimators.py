@@ -341,6 +341,19 @@ def check_names(estimator: Any, space: SearchSpace) -> None:
     space.check_names(estimator.get_params(deep=True))
 
 
+def described(thing: Any) -> Any:
+    """An estimator with all its parameters and parts as JSON values: equal if and only if they are.
+
+    Its `repr` is cut where it is long, and of a class that has none of its own changes from process to process.
+    """
+    if hasattr(thing, "get_params") and not isinstance(thing, type):
+        parameters = {name: described(value) for name, value in thing.get_params(deep=False).items()}
+        return {"class": f"{type(thing).__module__}.{type(thing).__qualname__}", **parameters}
+    if isinstance(thing, list | tuple | np.ndarray):
+        return [described(part) for part in thing]
+    return repr(thing)
+
+
 def _remarks(estimator: Any, dataset: Dataset, method: str) -> Iterator[str]:
     """What a user should know of an estimator on these data."""
     name = type(estimator).__name__

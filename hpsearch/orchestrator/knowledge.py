@@ -9,7 +9,7 @@ import pandas as pd
 from hpsearch.record.tables import trial_table
 from hpsearch.record.trials import open_record, study_names
 from hpsearch.space.conversion import with_nearest
-from hpsearch.space.distributions import Choice, as_value
+from hpsearch.space.distributions import Choice, Integer, as_value
 from hpsearch.space.proposal import Proposal
 from hpsearch.space.refine import start_like
 from hpsearch.space.space import Config, SearchSpace
@@ -39,22 +39,26 @@ def _completed(config: object, place: int, space: SearchSpace, default: Config) 
             known = with_nearest(str(name), space.entries)
             raise ValueError(f"first[{place}] has {known}, which is not of the space: {', '.join(space.entries)}")
         values[name] = _allowed(f"first[{place}][{name!r}]", as_value(given), space, name)
-    middle = space.nearest(default)
-    return space.present({name: values.get(name, middle.get(name)) for name in space.distributions})
+    middle = space.nearest_values(default)
+    return space.present(middle | {name: value for name, value in values.items() if name in middle})
 
 
 def _allowed(argument: str, value: Any, space: SearchSpace, name: str) -> Any:
-    """The value; ValueError unless the space can come to hold it."""
+    """The value, of the type that draws have; ValueError unless the space can come to hold it."""
     entry = space.entries[name]
     if name in space.fixed or isinstance(entry, Choice):
         allowed: Sequence[Any] = [entry] if name in space.fixed else entry.values  # type: ignore[union-attr]
         if value not in allowed:
             raise ValueError(f"{argument} must be one of {list(allowed)!r}, but got {value!r}")
-        return value
+        return allowed[allowed.index(value)]
     lowest, highest = entry.limit_range  # type: ignore[union-attr]
     if isinstance(value, bool) or not isinstance(value, int | float) or not lowest <= value <= highest:
         raise ValueError(f"{argument} must be a number from {lowest:g} to {highest:g}, but got {value!r}")
-    return value
+    if not isinstance(entry, Integer):
+        return float(value)
+    if value != int(value):
+        raise ValueError(f"{argument} must be a whole number, but got {value!r}")
+    return int(value)
 
 
 def start_from(like: Like, space: SearchSpace) -> tuple[Proposal, pd.DataFrame] | None:

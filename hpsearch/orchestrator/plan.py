@@ -52,9 +52,15 @@ class Stage:
     rungs: tuple[Rung, ...]
 
     def __post_init__(self) -> None:
-        epochs = [rung.epochs for rung in self.rungs]
         if not isinstance(self.name, str) or not self.name:
             raise ValueError(f"a stage's name must be text, but got {self.name!r}")
+        if not (isinstance(self.rungs, list | tuple) and all(isinstance(rung, Rung) for rung in self.rungs)):
+            raise ValueError(f"a stage's rungs must be a tuple of Rung, but got {self.rungs!r}")
+        object.__setattr__(self, "rungs", tuple(self.rungs))
+        epochs = [rung.epochs for rung in self.rungs]
+        numbers = [self.n_trials, *epochs, *(rung.keep for rung in self.rungs)]
+        if not all(isinstance(number, int) and not isinstance(number, bool) for number in numbers):
+            raise ValueError(f"trials, epochs and keep must be whole numbers, but got {self!r}")
         if self.n_trials < 1 or not epochs:
             raise ValueError(f"a stage must have one trial and one rung or more, but {self.name!r} has not")
         if min(epochs) < 1 or sorted(set(epochs)) != epochs or min(rung.keep for rung in self.rungs) < 1:
@@ -95,6 +101,7 @@ class Plan:
     def __post_init__(self) -> None:
         if not self.stages or not all(isinstance(stage, Stage) for stage in self.stages):
             raise ValueError(f"a plan must have one Stage or more, but got {self.stages!r}")
+        object.__setattr__(self, "stages", tuple(self.stages))
 
     @classmethod
     def of(cls, n_trials: int, max_epochs: int, min_epochs: int | None = None) -> "Plan":

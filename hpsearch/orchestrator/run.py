@@ -448,14 +448,15 @@ def _fold_scores(result: FoldResult) -> FoldScores:
 
 
 def _mean_history(histories: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """(n_epochs, 3), the mean over the folds that were trained so long."""
+    """(n_epochs, 3), the mean over the folds that were trained so long; NaN where none tells."""
     if len(histories) == 1:
         return histories[0]
     n_epochs = max(len(history) for history in histories)
     padded = np.full((len(histories), n_epochs, histories[0].shape[1]), np.nan)
     for fold, history in enumerate(histories):
         padded[fold, : len(history)] = history
-    return np.asarray(np.nansum(padded, axis=0) / np.maximum(1, (~np.isnan(padded)).sum(axis=0)))
+    n_known = (~np.isnan(padded)).sum(axis=0)
+    return np.where(n_known > 0, np.nansum(padded, axis=0) / np.maximum(1, n_known), np.nan)
 
 
 def _out_of_fold(dataset: Dataset, folds: Sequence[FoldResult]) -> dict[str, NDArray[np.float32]]:

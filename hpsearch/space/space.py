@@ -111,7 +111,11 @@ class SearchSpace:
 
         What is not asked for, or by no number for a range, is the middle of its range, and of a Choice the first.
         """
-        return self.present({name: _nearest(d, wanted.get(name)) for name, d in self.distributions.items()})
+        return self.present(self.nearest_values(wanted))
+
+    def nearest_values(self, wanted: Mapping[str, object]) -> dict[str, Value]:
+        """The same of every hyperparameter that is searched, whether its condition holds or not."""
+        return {name: _nearest(d, wanted.get(name)) for name, d in self.distributions.items()}
 
     def to_unit(self, config: Mapping[str, Value]) -> dict[str, float]:
         """Name → unit coordinate, in [0, 1], of the searched hyperparameters the config has."""

@@ -33,9 +33,10 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits
 
+from hpsearch import search
 from hpsearch.data.dataset import prepare
-from hpsearch.orchestrator.estimators import EstimatorLearner, EstimatorPredictor
-from hpsearch.space.distributions import LogUniform
+from hpsearch.orchestrator.estimators import EstimatorLearner, EstimatorPredictor, described
+from hpsearch.space.distributions import Integer, LogUniform
 from hpsearch.space.space import SearchSpace
 
 HORIZON = 9
@@ -488,3 +489,39 @@ def test_what_comes_with_training_and_cannot_be_read_again_is_refused_when_it_is
 
 def test_error_scores_are_kept():
     assert isnan(faulty().error_score) and faulty(error_score=-3).error_score == -3.0
+
+
+def test_with_folds_the_history_tells_only_what_is_known():
+    """Estimators have no training loss, and a validation loss only where a rung ended."""
+    X, y = load_iris(return_X_y=True)
+    space = {"max_depth": Integer(1, 4)}
+    asked = {"estimator": DecisionTreeClassifier(), "space": space, "n_trials": 3, "max_epochs": 3, "verbose": 0}
+    history = search(X, y, cv=3, **asked).history
+    assert history["train_loss"].isna().all() and history["update_ratio"].isna().all()
+    ends = history.groupby(["trial_number", "rung"])["epoch"].transform("max")
+    assert (history["valid_loss"].notna() == (history["epoch"] == ends)).all()
+
+
+def test_estimators_are_told_apart_by_every_parameter_of_every_part():
+    """scikit-learn cuts a `repr` of 700 characters or more, or of a list of 30."""
+
+    def long(max_iter):
+        return make_pipeline(*(StandardScaler() for _ in range(60)), LogisticRegression(max_iter=max_iter))
+
+    assert repr(long(5)) == repr(long(7)) and described(long(5)) != described(long(7))
+    assert described(long(5)) == described(clone(long(5)))
+    assert described(DummyClassifier(constant=np.zeros(2))) != described(DummyClassifier(constant=np.ones(2)))
+
+
+def test_a_study_is_not_continued_with_an_estimator_that_only_looks_the_same(tmp_path):
+    X, y = load_iris(return_X_y=True)
+
+    def begin(max_iter):
+        long = make_pipeline(*(StandardScaler() for _ in range(60)), LogisticRegression(max_iter=max_iter))
+        space = {"logisticregression__C": LogUniform(0.1, 10)}
+        search(X, y, estimator=long, space=space, n_trials=2, max_epochs=1, storage=tmp_path / "s.db", verbose=0)
+
+    begin(500)
+    begin(500)
+    with pytest.raises(ValueError, match="begun with another estimator"):
+        begin(600)

@@ -3,7 +3,7 @@
 import pytest
 from sklearn.datasets import load_wine
 
-from hpsearch import Choice, LogUniform, Uniform, search
+from hpsearch import Choice, Integer, LogUniform, Uniform, search
 from hpsearch.orchestrator.knowledge import first_configs, start_from
 from hpsearch.space.space import SearchSpace
 
@@ -31,6 +31,20 @@ def test_what_a_first_config_leaves_open_is_as_in_the_default_one():
 def test_a_first_config_may_lie_beyond_its_range_but_not_beyond_its_limits():
     (mine, _) = first_configs([{"dropout": 0.8, "hidden_layer_sizes": [8, 8]}], SPACE, DEFAULT)
     assert mine["dropout"] == 0.8 and mine["hidden_layer_sizes"] == (8, 8)
+
+
+def test_a_first_config_may_switch_on_what_the_default_one_lacks():
+    space = SearchSpace.of({"update": Choice(["adamw", "sgd"]), "momentum": Uniform(0.0, 0.9, when={"update": "sgd"})})
+    mine, default = first_configs([{"update": "sgd"}], space, {"update": "adamw"})
+    assert mine == {"update": "sgd", "momentum": 0.45} and default == {"update": "adamw"}
+
+
+def test_values_of_first_configs_have_the_types_of_drawn_ones():
+    space = SearchSpace.of({"n": Integer(1, 8), "rate": Uniform(0.0, 4.0), "size": Choice([1, 2])})
+    mine, _ = first_configs([{"n": 5.0, "rate": 1, "size": 2.0}], space, {})
+    assert repr(mine) == "{'n': 5, 'rate': 1.0, 'size': 2}"
+    with pytest.raises(ValueError, match=r"first\[0\]\['n'\] must be a whole number, but got 5.5"):
+        first_configs([{"n": 5.5}], space, {})
 
 
 @pytest.mark.parametrize(

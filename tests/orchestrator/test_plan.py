@@ -91,6 +91,11 @@ def test_topping_up_appends_a_stage_and_leaves_what_was_decided():
         (lambda: Stage("a", 3, ()), "one trial and one rung"),
         (lambda: Stage("a", 3, (Rung(3, 1), Rung(3, 1))), "rising epochs"),
         (lambda: Stage("a", 3, (Rung(1, 0),)), "rising epochs"),
+        (lambda: Stage("a", 2.5, (Rung(1, 1),)), "must be whole numbers"),
+        (lambda: Stage("a", 3, (Rung("1", 1),)), "must be whole numbers"),
+        (lambda: Stage("a", 3, (Rung(1, 1.5),)), "must be whole numbers"),
+        (lambda: Stage("a", 3, ((1, 2),)), "a tuple of Rung"),
+        (lambda: Stage("a", 3, Rung(1, 2)), "a tuple of Rung"),
         (lambda: Plan(()), "one Stage or more"),
         (lambda: Plan(("coarse",)), "one Stage or more"),
     ],
@@ -98,6 +103,11 @@ def test_topping_up_appends_a_stage_and_leaves_what_was_decided():
 def test_a_plan_that_cannot_be_carried_out_is_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_plan_of_lists_is_that_of_tuples():
+    plan = Plan([Stage("a", 4, [Rung(1, 2)])])
+    assert plan == Plan((Stage("a", 4, (Rung(1, 2),)),)) == Plan.from_json(plan.to_json())
 
 
 @pytest.mark.parametrize("steps", [1, 7, 100, 5000])
