@@ -31,7 +31,8 @@ from hpsearch.mlp.kernels import one_blas_thread
 from hpsearch.orchestrator.estimators import described
 from hpsearch.orchestrator.networks import MLPLearner
 from hpsearch.orchestrator.plan import Plan
-from hpsearch.orchestrator.run import Problem, RungRecord, StageRecord, Workers, run, train_again
+from hpsearch.orchestrator.records import RungRecord, StageRecord
+from hpsearch.orchestrator.run import Problem, Workers, run, train_again
 from hpsearch.orchestrator.stop import Stop
 from hpsearch.orchestrator.training import score_rows
 from hpsearch.question import problem_of, shortest_rung

@@ -50,7 +50,8 @@ from hpsearch.ensemble.average import averages
 from hpsearch.ensemble.members import Library
 from hpsearch.mlp.kernels import one_blas_thread
 from hpsearch.orchestrator.plan import Plan
-from hpsearch.orchestrator.run import RungRecord, TrialResult, Workers, run, trial_seed
+from hpsearch.orchestrator.records import RungRecord, TrialResult
+from hpsearch.orchestrator.run import Workers, run, trial_seed
 from hpsearch.orchestrator.stop import Stop
 from hpsearch.orchestrator.training import score_rows
 from hpsearch.question import problem_of, shortest_rung

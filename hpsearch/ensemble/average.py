@@ -19,7 +19,7 @@ from hpsearch.data.dataset import Dataset
 from hpsearch.data.scoring import Scorer
 from hpsearch.data.splits import rotations, strata
 from hpsearch.ensemble.members import Library, Member
-from hpsearch.orchestrator.run import MAX_MEMBERS
+from hpsearch.orchestrator.standing import MAX_MEMBERS
 from hpsearch.orchestrator.training import score_rows
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.scoring import Scorer
 from hpsearch.orchestrator.plan import Plan
-from hpsearch.orchestrator.run import RungRecord, TrialResult
+from hpsearch.orchestrator.records import RungRecord, TrialResult
 from hpsearch.orchestrator.training import score_rows
 
 COLUMNS = {

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hpsearch.orchestrator.run import MAX_MEMBERS, RungRecord, TrialResult
+from hpsearch.orchestrator.records import RungRecord, TrialResult
+from hpsearch.orchestrator.standing import MAX_MEMBERS
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from hpsearch.data.dataset import Dataset
 from hpsearch.mlp.kernels import one_blas_thread
 from hpsearch.orchestrator.learner import F, Learner
 from hpsearch.orchestrator.plan import Plan
-from hpsearch.orchestrator.run import Problem, Standing, trial_seed
+from hpsearch.orchestrator.run import Problem, trial_seed
+from hpsearch.orchestrator.standing import Standing
 
 N_TIMED = 4
 SECONDS = 0.4

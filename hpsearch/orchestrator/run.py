@@ -6,36 +6,31 @@ back into it. Kept checkpoints are loaded instead of trained, and recorded decis
 resuming is nothing but running again. This is the only door to joblib.
 """
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from heapq import heappush, heappushpop
 from typing import Any, Generic
 
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed, effective_n_jobs
-from numpy.typing import NDArray
 
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.scoring import Scorer
-from hpsearch.mlp.outcome import Outcome, finished, stopped
+from hpsearch.mlp.outcome import finished, stopped
 from hpsearch.orchestrator.cohorts import Cohort, Task, cohorts
 from hpsearch.orchestrator.drawing import Drawing
-from hpsearch.orchestrator.halving import Rung, best
+from hpsearch.orchestrator.halving import best
 from hpsearch.orchestrator.learner import F, Learner
-from hpsearch.orchestrator.plan import N_SEEDS, Plan
+from hpsearch.orchestrator.plan import Plan
+from hpsearch.orchestrator.records import CohortRecord, RungRecord, StageRecord, TrialResult, joined
+from hpsearch.orchestrator.standing import Standing, Worth, final_candidates
 from hpsearch.orchestrator.stop import Stop
 from hpsearch.orchestrator.training import FoldResult, Kept, train_cohort
 from hpsearch.record.checkpoints import Checkpoints
 from hpsearch.record.trials import StudyRecord
-from hpsearch.space.cloud import most_credible
 from hpsearch.space.proposal import Proposal
-from hpsearch.space.space import SearchSpace
 
-MAX_MEMBERS = 32
-"""At most so many trials vote in an ensemble."""
 START = -1
 """The number that stands for what was decided before the first stage."""
 
@@ -62,96 +57,6 @@ class Problem(Generic[F]):
     def scorer(self) -> Scorer:
         """The one that ranks."""
         return self.scorers[0]
-
-
-@dataclass(frozen=True)
-class FoldScores:
-    """What one fold of a trial scored and took in a rung.
-
-    Attributes:
-        scores: by the weights that judge, one of each scorer; NaN if the fold failed.
-        fit_seconds, score_seconds: spent on training, as its share of the cohort's time, and on scoring; 0 where it
-            was read from a checkpoint.
-    """
-
-    scores: tuple[float, ...]
-    fit_seconds: float
-    score_seconds: float
-
-
-@dataclass(frozen=True)
-class TrialResult:
-    """One trial at the end of a rung.
-
-    Attributes:
-        number, config, seed: of the trial; `repeats`: the trial whose config it has with another seed, or None.
-        begun, budget: epochs at which the rung began for it, and at which the rung ends.
-        epochs: trained in all; fewer than `budget` if it ended early. With folds, those of the longest.
-        values: by kind of weights, the score on the validation rows, the mean over folds; NaN if it failed in any way.
-        folds: how each fold did, see `FoldScores`.
-        scores: by name, all scores on the validation rows, by the weights that judge.
-        history: (epochs, 3) float64, see `mlp.train.HISTORY_FIELDS`; the mean over folds.
-        predictions: by kind of weights, (n_heldout, n_outputs) float32, for the dataset's held-out rows.
-        outcome: None while the trial is alive; it fails by diverging, or if it cannot be scored.
-    """
-
-    number: int
-    config: dict[str, Any]
-    seed: int
-    repeats: int | None
-    begun: int
-    budget: int
-    epochs: int
-    values: dict[str, float]
-    folds: tuple[FoldScores, ...]
-    scores: dict[str, float]
-    history: NDArray[np.float64]
-    predictions: dict[str, NDArray[np.float32]]
-    outcome: Outcome | None
-
-    @property
-    def fold_values(self) -> tuple[float, ...]:
-        """The score of each fold that ranks."""
-        return tuple(fold.scores[0] for fold in self.folds)
-
-    @property
-    def value(self) -> float:
-        """What ranks it: the score by the last kind of weights, the averaged ones of a network."""
-        return list(self.values.values())[-1]
-
-
-@dataclass(frozen=True)
-class CohortRecord:
-    """Trials of a rung that have just come back from a worker."""
-
-    stage: int
-    rung: int
-    results: tuple[TrialResult, ...]
-
-
-@dataclass(frozen=True)
-class RungRecord:
-    """A finished rung: its results in the order of trial numbers, and the numbers of those that go on.
-
-    `results` are of the trials that were trained in it; survivors that stood there already may be among the `kept`
-    too. At the last rung of a stage these wait for the next one, or have completed the plan. `complete` is False for
-    the rung in which the run was stopped; nobody goes on from it.
-    """
-
-    stage: int
-    rung: int
-    epochs: int
-    results: tuple[TrialResult, ...]
-    kept: tuple[int, ...]
-    complete: bool
-
-
-@dataclass(frozen=True)
-class StageRecord:
-    """A finished stage, and what was decided of the ranges by it: the `decisions` table of DESIGN.md."""
-
-    stage: int
-    decisions: pd.DataFrame
 
 
 class Workers:
@@ -193,61 +98,6 @@ class Workers:
                 answers.close()
                 return
             yield answer
-
-
-@dataclass(frozen=True)
-class Worth:
-    """Which values may still matter: among the best `keep` of a rung, or the best `MAX_MEMBERS` of all at its budget.
-
-    Thresholds only rise, so that in whatever order values come, those that will matter did when they came.
-    """
-
-    keep: int
-    of_rung: list[float]
-    of_budget: list[float]
-
-    def add(self, value: float) -> bool:
-        """Take up a value, NaN for a failure; may it matter?"""
-        if math.isnan(value):
-            return False
-        goes_on = _is_among_best(value, self.of_rung, self.keep)
-        return _is_among_best(value, self.of_budget, MAX_MEMBERS) or goes_on
-
-
-def _is_among_best(value: float, heap: list[float], n: int) -> bool:
-    """Is it among the best n so far, or as good as the worst of them?"""
-    if len(heap) < n:
-        heappush(heap, value)
-    else:
-        heappushpop(heap, value)
-    return value >= heap[0]
-
-
-@dataclass(frozen=True)
-class Standing:
-    """How the trials stand between stages: the `latest` result of each, and of those that wait, or have completed."""
-
-    latest: dict[int, TrialResult] = field(default_factory=dict)
-    waiting: dict[int, TrialResult] = field(default_factory=dict)
-    completed: dict[int, TrialResult] = field(default_factory=dict)
-    voters: dict[int, list[float]] = field(default_factory=dict)
-    """By budget, the values of the best `MAX_MEMBERS` trials so far, as a heap."""
-
-    def worth(self, rung: Rung) -> Worth:
-        """What values may matter in a rung that begins."""
-        return Worth(rung.keep, [], self.voters.setdefault(rung.epochs, []))
-
-    def table(self, plan: Plan) -> pd.DataFrame:
-        """What ranges are judged by, see `refine`; trials that only repeat others are left out."""
-        judged = [self.latest[number] for number in sorted(self.latest) if self.latest[number].repeats is None]
-        table = pd.DataFrame([{f"params_{name}": value for name, value in one.config.items()} for one in judged])
-        own = {
-            "number": [one.number for one in judged],
-            "stage": [plan.stage_of(one.number) for one in judged],
-            "value": np.array([one.value if one.outcome is None else np.nan for one in judged], dtype=np.float64),
-            "epochs": [one.budget for one in judged],
-        }
-        return pd.concat([pd.DataFrame(own), table], axis=1)
 
 
 def trial_seed(seed: int, number: int) -> int:
@@ -314,15 +164,6 @@ def _draw(
         Task(trial, config, trial_seed(problem.seed, trial), repeats=origin)
         for trial, config, origin in zip(numbers, configs, origins, strict=True)
     ]
-
-
-def final_candidates(standing: Standing, plan: Plan, space: SearchSpace, n_repeats: int) -> list[TrialResult]:
-    """The completed trials that are trained again with other seeds, `N_SEEDS` each: the most credible ones.
-
-    The best value may be luck: of the completed trials those come first whose neighbours did well, too.
-    """
-    order = [number for number in most_credible(standing.table(plan), space) if number in standing.completed]
-    return [standing.completed[number] for number in order[: -(-n_repeats // N_SEEDS)]]
 
 
 def _train_stage(
@@ -395,7 +236,7 @@ def _train_rung(
                 kept.save(number, budget, *problem.learner.save(fit), fold=one.result.fold)
             unfinished[number].append(one.result)
             if len(unfinished[number]) == len(parts):
-                done.append(_joined(problem, own[number], budget, unfinished.pop(number)))
+                done.append(joined(problem.dataset, problem.scorers, own[number], budget, unfinished.pop(number)))
         if done:
             yield tuple(done)
 
@@ -416,61 +257,6 @@ def _latest_fit(learner: Learner[F], task: Task, budgets: Sequence[int], kept: C
         if saved is not None and learner.is_of(fit := learner.load(*saved), task.config, task.seed):
             return Kept(fit, budget)
     return None
-
-
-def _joined(problem: Problem[F], task: Task, budget: int, folds: Sequence[FoldResult]) -> TrialResult:
-    """A trial, from its folds: means of scores and curves, and the predictions of every row by its own fold."""
-    ordered = sorted(folds, key=lambda one: one.fold)
-    failed = [one.outcome for one in ordered if one.outcome is not None]
-    scores = {weights: np.array([one.scores[weights] for one in ordered]) for weights in ordered[0].scores}
-    if failed:
-        scores = {weights: np.full_like(values, np.nan) for weights, values in scores.items()}
-    judging = list(scores.values())[-1]
-    return TrialResult(
-        number=task.number,
-        config=task.config,
-        seed=task.seed,
-        repeats=task.repeats,
-        begun=task.reached,
-        budget=budget,
-        epochs=max(one.epochs for one in ordered),
-        values={weights: float(values[:, 0].mean()) for weights, values in scores.items()},
-        folds=tuple(_fold_scores(one) for one in ordered),
-        scores={scorer.name: float(value) for scorer, value in zip(problem.scorers, judging.mean(axis=0), strict=True)},
-        history=_mean_history([one.history for one in ordered]),
-        predictions={} if failed else _out_of_fold(problem.dataset, ordered),
-        outcome=failed[0] if failed else None,
-    )
-
-
-def _fold_scores(result: FoldResult) -> FoldScores:
-    return FoldScores(list(result.scores.values())[-1], result.fit_seconds, result.score_seconds)
-
-
-def _mean_history(histories: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """(n_epochs, 3), the mean over the folds that were trained so long; NaN where none tells."""
-    if len(histories) == 1:
-        return histories[0]
-    n_epochs = max(len(history) for history in histories)
-    padded = np.full((len(histories), n_epochs, histories[0].shape[1]), np.nan)
-    for fold, history in enumerate(histories):
-        padded[fold, : len(history)] = history
-    n_known = (~np.isnan(padded)).sum(axis=0)
-    return np.where(n_known > 0, np.nansum(padded, axis=0) / np.maximum(1, n_known), np.nan)
-
-
-def _out_of_fold(dataset: Dataset, folds: Sequence[FoldResult]) -> dict[str, NDArray[np.float32]]:
-    """By kind of weights, (n_heldout, n_outputs): each held-out row as it is predicted by the fold that held it out."""
-    if not dataset.folds:
-        return folds[0].predictions
-    place = np.empty(len(dataset.y), dtype=np.int64)
-    place[dataset.rows.heldout] = np.arange(len(dataset.rows.heldout))
-    joined = {}
-    for weights, first in folds[0].predictions.items():
-        joined[weights] = np.empty((len(dataset.rows.heldout), first.shape[1]), dtype=np.float32)
-        for part, one in zip(dataset.folds, folds, strict=True):
-            joined[weights][place[part.rows.heldout]] = one.predictions[weights]
-    return joined
 
 
 def _settle(

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from hpsearch.orchestrator.plan import Plan
-from hpsearch.orchestrator.run import RungRecord, TrialResult
+from hpsearch.orchestrator.records import RungRecord, TrialResult
 from hpsearch.record.tables import TrialHistory
 
 

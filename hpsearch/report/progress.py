@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from hpsearch.orchestrator.plan import Plan
-from hpsearch.orchestrator.run import CohortRecord, RungRecord, StageRecord
+from hpsearch.orchestrator.records import CohortRecord, RungRecord, StageRecord
 from hpsearch.report.findings import counted, number, plan_text
 from hpsearch.space.refine import DROPPED, EDGE, NARROWED
 

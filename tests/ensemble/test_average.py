@@ -10,7 +10,8 @@ from hpsearch.data.scoring import Scorer
 from hpsearch.ensemble import average as averaging
 from hpsearch.ensemble.average import KINDS, average, averages, candidates, leaderboard, most_members
 from hpsearch.ensemble.members import Library, Member, member_table
-from hpsearch.orchestrator.run import MAX_MEMBERS, FoldScores, RungRecord, TrialResult
+from hpsearch.orchestrator.records import FoldScores, RungRecord, TrialResult
+from hpsearch.orchestrator.standing import MAX_MEMBERS
 from hpsearch.orchestrator.training import score_rows
 
 N_CLASSES = 3

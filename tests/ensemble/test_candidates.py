@@ -10,7 +10,7 @@ from hpsearch.data.scoring import Scorer
 from hpsearch.ensemble.candidates import COLUMNS, Candidates
 from hpsearch.orchestrator.halving import Rung
 from hpsearch.orchestrator.plan import REPEAT, Plan, Stage
-from hpsearch.orchestrator.run import RungRecord
+from hpsearch.orchestrator.records import RungRecord
 from tests.ensemble.test_average import made_up
 
 PLAN = Plan((Stage("fine", 4, (Rung(3, 3), Rung(9, 3))), Stage(REPEAT, 4, (Rung(9, 4),))))

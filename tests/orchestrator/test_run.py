@@ -14,16 +14,8 @@ from hpsearch.orchestrator.drawing import Drawing
 from hpsearch.orchestrator.halving import Rung
 from hpsearch.orchestrator.networks import MLPLearner
 from hpsearch.orchestrator.plan import REPEAT, Plan, Stage
-from hpsearch.orchestrator.run import (
-    CohortRecord,
-    Problem,
-    RungRecord,
-    StageRecord,
-    Workers,
-    run,
-    train_again,
-    trial_seed,
-)
+from hpsearch.orchestrator.records import CohortRecord, RungRecord, StageRecord
+from hpsearch.orchestrator.run import Problem, Workers, run, train_again, trial_seed
 from hpsearch.orchestrator.stop import Stop
 from hpsearch.orchestrator.training import score_rows
 from hpsearch.record.checkpoints import FolderCheckpoints, MemoryCheckpoints

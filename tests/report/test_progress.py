@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from hpsearch.orchestrator.plan import Plan
-from hpsearch.orchestrator.run import StageRecord
+from hpsearch.orchestrator.records import StageRecord
 from hpsearch.report.progress import ProgressReport, decided
 from hpsearch.space.refine import EDGE
 from tests.report.test_course import decision, staged
