@@ -15,6 +15,7 @@ from hpsearch.orchestrator.learner import Learner
 from hpsearch.orchestrator.networks import MLPLearner, default_config, default_space, largest_batch
 from hpsearch.orchestrator.plan import MIN_EPOCHS, default_max_epochs, default_min_epochs
 from hpsearch.orchestrator.run import Problem
+from hpsearch.orchestrator.sampler import check_factory
 from hpsearch.space.distributions import Choice, Distribution
 from hpsearch.space.space import Config, SearchSpace
 
@@ -38,8 +39,8 @@ def problem_of(
         raise ValueError(f"space must be a dict of name → distribution or value, but got {space!r}")
     if refine not in MODES:
         raise ValueError(f"refine must be one of {', '.join(MODES)}, but got {refine!r}")
-    if sampler is not None and not callable(sampler):
-        raise ValueError(f"sampler must be a function of a seed that gives a sampler of Optuna's, but got {sampler!r}")
+    if sampler is not None:
+        check_factory(sampler)
     asked = SearchSpace.of(space or {})
     limits = {"error_score": error_score, "trial_timeout": trial_timeout, "trial_memory": trial_memory}
     if estimator is None:

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from optuna.samplers import TPESampler
 from sklearn.datasets import load_wine
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import KFold
@@ -49,6 +50,8 @@ def test_several_scores_are_taken_and_the_first_ranks(wine):
         ({"space": [1]}, "space must be a dict"),
         ({"refine": "maybe"}, "refine must be one of off, warn, auto, but got 'maybe'"),
         ({"sampler": "tpe"}, "sampler must be a function of a seed"),
+        ({"sampler": lambda seed: seed}, "sampler must be a function of a seed"),
+        ({"sampler": TPESampler}, "sampler must be a function of a seed"),
         ({"error_score": 0.0}, "error_score=0.0 is for an estimator of your own"),
         ({"trial_timeout": 3}, "trial_timeout=3 is for an estimator of your own"),
         ({"estimator": LogisticRegression()}, "space must name one or more of the estimator's parameters"),

@@ -9,7 +9,7 @@ import pandas as pd
 from hpsearch.orchestrator.sampler import draw_by
 from hpsearch.record.tables import decision_table
 from hpsearch.space.proposal import Proposal
-from hpsearch.space.refine import refine
+from hpsearch.space.refine import BOTH, refine
 from hpsearch.space.space import Config, SearchSpace
 
 MODES = ("off", "warn", "auto")
@@ -53,7 +53,11 @@ class Drawing:
         """What the next stage is to be drawn from, and the decisions that led there. `trials`: all so far."""
         if self.mode == "off":
             return proposal, decision_table()
-        return refine(trials, proposal, stage, self.mode)
+        refined, decisions = refine(trials, proposal, stage, self.mode)
+        if self.sampler is None:
+            return refined, decisions
+        # a sampler draws from the whole of the ranges: it is for itself to narrow them
+        return Proposal(refined.space, widened=refined.widened), decisions[decisions["side"] != BOTH]
 
     def judge(self, proposal: Proposal, stage: int, trials: pd.DataFrame) -> pd.DataFrame:
         """What can be said of the ranges before the stage is over."""

@@ -312,6 +312,15 @@ def _seed32(seed: int, number: int, name: str) -> int:
     return int(uniforms(seed, number, name, 1)[0] * 2**32)
 
 
+def check_factory(factory: object) -> None:
+    """ValueError unless this is a function of a seed that gives a sampler of Optuna's.
+
+    A class is none: most samplers take something else as their first argument, and would not be seeded.
+    """
+    if isinstance(factory, type) or not callable(factory) or not isinstance(factory(0), BaseSampler):
+        raise ValueError(f"sampler must be a function of a seed that gives a sampler of Optuna's, but got {factory!r}")
+
+
 def draw_by(
     factory: Callable[[int], BaseSampler],
     space: SearchSpace,
