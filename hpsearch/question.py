@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 from hpsearch.data.dataset import Dataset, prepare
@@ -10,7 +11,7 @@ from hpsearch.mlp.recipe import BOUNDS, HYPERPARAMETERS
 from hpsearch.mlp.train import steps_per_epoch
 from hpsearch.orchestrator.drawing import MODES, Drawing
 from hpsearch.orchestrator.estimators import EstimatorLearner
-from hpsearch.orchestrator.knowledge import Like, first_configs, start_from
+from hpsearch.orchestrator.knowledge import Like, check_like, first_configs, start_from
 from hpsearch.orchestrator.learner import Learner
 from hpsearch.orchestrator.networks import MLPLearner, default_config, default_space, largest_batch
 from hpsearch.orchestrator.plan import MIN_EPOCHS, default_max_epochs, default_min_epochs
@@ -41,6 +42,10 @@ def problem_of(
         raise ValueError(f"refine must be one of {', '.join(MODES)}, but got {refine!r}")
     if sampler is not None:
         check_factory(sampler)
+    if like is not None:
+        check_like(like)
+    if isinstance(trusted, str) or not all(isinstance(name, str) for name in trusted):
+        raise ValueError(f'trusted must be a list of names, "package.module.Class", but got {trusted!r}')
     asked = SearchSpace.of(space or {})
     limits = {"error_score": error_score, "trial_timeout": trial_timeout, "trial_memory": trial_memory}
     if estimator is None:
@@ -59,7 +64,8 @@ def problem_of(
     scorers = scorers_of(scoring, dataset.target)
     for part in dataset.folds:
         guess_scores(scorers[0], part)
-    drawing = Drawing(whole_space, seed, configs, refine, sampler, start_from(like, whole_space))
+    start = None if like is None else partial(start_from, like, whole_space)
+    drawing = Drawing(whole_space, seed, configs, refine, sampler, start)
     return Problem(dataset, drawing, learner, scorers, seed), epochs
 
 

@@ -129,7 +129,9 @@ class Study:
             "max_epochs": self.max_epochs,
             "space": self.problem.drawing.space.to_json(),
             "estimator": described(getattr(self.problem.learner, "estimator", None)),
+            "error_score": str(self._error_score),
             "refine": self.problem.drawing.mode,
+            "sampler": self.problem.drawing.sampler is not None,
             "first": json.loads(json.dumps(self.problem.drawing.first)),
         }
 
@@ -150,6 +152,11 @@ class Study:
         """As `plan`, but nothing is written."""
         if record is None or record.plan is None:
             plan = given or Plan.of(n_trials or N_TRIALS, self.max_epochs, shortest_rung(self.problem, self.max_epochs))
+            n_first, n_drawn = len(self.problem.drawing.first), plan.stages[0].n_trials
+            if n_first > max(2, n_drawn):
+                raise ValueError(
+                    f"first and our default are {n_first} configs to try, but the first stage has only {n_drawn} trials"
+                )
         else:
             # an identity is recorded before a plan, so it is only compared here
             record.identify(self.identity)

@@ -41,18 +41,18 @@ class Candidates:
         if not (is_over and self._plan.is_last_for(record.stage, record.epochs)):
             return
         for result in record.results:
-            if result.outcome is None and result.number in record.kept:
-                if result.repeats is None:
-                    self._completed[result.number] = result
-                else:
-                    self._repeats.setdefault(result.repeats, []).append(result)
+            if result.repeats is not None:
+                self._repeats.setdefault(result.repeats, []).append(result)
+            elif result.outcome is None and result.number in record.kept:
+                self._completed[result.number] = result
 
     def best(self, dataset: Dataset, scorer: Scorer) -> pd.DataFrame:
         """One row per completed trial, the best first: those with several seeds, and then by `value`.
 
         Columns: trial_number; n_seeds it was trained with; searched_value, its own score on the validation rows; value,
-        the mean over its seeds, and their deviation (ddof = 1, NaN for one); honest_value, the mean over its seeds of
-        the score on the selection rows, which have ranked nothing; gap = searched_value − honest_value.
+        the mean over its seeds, NaN if one of them failed, and their deviation (ddof = 1, NaN for one); honest_value,
+        the mean over its seeds of the score on the selection rows, which have ranked nothing; gap = searched_value −
+        honest_value.
         """
         rows = []
         for number, searched in self._completed.items():
@@ -71,7 +71,7 @@ class Candidates:
                 }
             )
         table = pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
-        table = table.assign(is_repeated=table["n_seeds"] > 1)
+        table = table.assign(is_repeated=(table["n_seeds"] > 1) & table["value"].notna())
         ordered = table.sort_values(["is_repeated", "value", "trial_number"], ascending=[False, False, True])
         return ordered.drop(columns="is_repeated").reset_index(drop=True)
 
@@ -82,4 +82,6 @@ class Candidates:
 
 def _select_value(result: TrialResult, dataset: Dataset, scorer: Scorer) -> float:
     predictions: Sequence[np.ndarray] = list(result.predictions.values())
+    if not predictions:
+        return float("nan")
     return score_rows(scorer, dataset, dataset.rows.select, predictions[-1][len(dataset.rows.valid) :])

@@ -26,7 +26,7 @@ class Drawing:
         first: configs that take the places of the first draws.
         mode: one of `MODES`.
         sampler: seed → a sampler of Optuna's that draws in the place of the refined ranges.
-        start: what the first stage draws from, and what was decided to come to that; None for the whole space.
+        start: says what the first stage draws from, and why; None for the whole space.
     """
 
     space: SearchSpace
@@ -34,11 +34,11 @@ class Drawing:
     first: tuple[Config, ...] = ()
     mode: Literal["off", "warn", "auto"] = "auto"
     sampler: Callable[[int], Any] | None = None
-    start: tuple[Proposal, pd.DataFrame] | None = field(default=None, compare=False)
+    start: Callable[[], tuple[Proposal, pd.DataFrame]] | None = field(default=None, compare=False)
 
     def begin(self) -> tuple[Proposal, pd.DataFrame]:
         """What the first stage draws from, and why."""
-        return (Proposal.of(self.space), decision_table()) if self.start is None else self.start
+        return (Proposal.of(self.space), decision_table()) if self.start is None else self.start()
 
     def draw(self, proposal: Proposal, stage: int, n_trials: int, trials: pd.DataFrame) -> list[Config]:
         """The configs of a stage. `trials`: those of earlier stages, see `refine`."""

@@ -14,7 +14,8 @@ from hpsearch.space.proposal import Proposal
 from hpsearch.space.refine import start_like
 from hpsearch.space.space import Config, SearchSpace
 
-Like: TypeAlias = str | os.PathLike[str] | tuple[str | os.PathLike[str], str] | None
+Named: TypeAlias = tuple[str | os.PathLike[str], str]
+Like: TypeAlias = str | os.PathLike[str] | Named | None
 """An earlier study: the file that keeps it, or the file and its name."""
 
 
@@ -38,7 +39,12 @@ def _completed(config: object, place: int, space: SearchSpace, default: Config) 
         if name not in space.entries:
             known = with_nearest(str(name), space.entries)
             raise ValueError(f"first[{place}] has {known}, which is not of the space: {', '.join(space.entries)}")
-        values[name] = _allowed(f"first[{place}][{name!r}]", as_value(given), space, name)
+        argument = f"first[{place}][{name!r}]"
+        try:
+            value = as_value(given)
+        except ValueError as error:
+            raise ValueError(f"{argument}: {error}") from None
+        values[name] = _allowed(argument, value, space, name)
     middle = space.nearest_values(default)
     return space.present(middle | {name: value for name, value in values.items() if name in middle})
 
@@ -61,18 +67,22 @@ def _allowed(argument: str, value: Any, space: SearchSpace, name: str) -> Any:
     return int(value)
 
 
-def start_from(like: Like, space: SearchSpace) -> tuple[Proposal, pd.DataFrame] | None:
-    """What the first stage draws from, and why, if there is an earlier study like this one.
+def check_like(like: object) -> None:
+    """ValueError unless this names a file, or a file and a study in it."""
+    parts = like if isinstance(like, tuple) else (like, "")
+    is_path = len(parts) == 2 and isinstance(parts[0], str | os.PathLike) and "://" not in str(parts[0])
+    if not (is_path and isinstance(parts[1], str)):
+        raise ValueError(f"like must be the file of an earlier study, or (file, study_name), but got {like!r}")
+
+
+def start_from(like: str | os.PathLike[str] | Named, space: SearchSpace) -> tuple[Proposal, pd.DataFrame]:
+    """What the first stage draws from, and why, after an earlier study like this one.
 
     Raises:
         ValueError: for what is no study, has no trial with a value, or shares no range with the space.
         OSError: for a file that cannot be read.
     """
-    if like is None:
-        return None
     file, name = like if isinstance(like, tuple) else (like, None)
-    if not isinstance(file, str | os.PathLike):
-        raise ValueError(f"like must be the file of an earlier study, or (file, study_name), but got {like!r}")
     names = study_names(file)
     if (name is None and len(names) != 1) or (name is not None and name not in names):
         held = ", ".join(map(repr, names)) or "none"
@@ -83,4 +93,6 @@ def start_from(like: Like, space: SearchSpace) -> tuple[Proposal, pd.DataFrame] 
         raise ValueError(f"like={like!r} has no trial with a value")
     if not any(f"params_{own}" in trials for own in space.distributions):
         raise ValueError(f"like={like!r} has searched none of {', '.join(space.distributions)}")
+    if "user_attrs_repeats" in trials:
+        trials = trials[trials["user_attrs_repeats"].isna()]
     return start_like(trials, space)

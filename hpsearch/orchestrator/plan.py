@@ -29,6 +29,8 @@ N_SEEDS = 2
 CANDIDATES = ((48, 2), (128, 3))
 """Below so many trials, so many final candidates; above, MOST_CANDIDATES."""
 MOST_CANDIDATES = 4
+FEWEST_PER_CANDIDATE = 12
+"""Of the trials of a top-up, for each final candidate among them."""
 LATER_ETA = 2
 """After the coarse stage one in so many goes on: what is drawn is better, and survivors were halved once already."""
 REPEAT = "repeat"
@@ -183,11 +185,20 @@ class Plan:
                 waiting[reached] += alive
 
     def topped_up(self, n_trials: int) -> "Plan":
-        """This plan and, if it has fewer trials than `n_trials`, one more fine stage of the missing ones."""
+        """This plan and, if it has fewer trials than `n_trials`, one more fine stage of the missing ones.
+
+        If they are enough, a few of them are other seeds for the best of the new ones, as in the default plan.
+        """
         missing = n_trials - self.n_trials
         if missing <= 0:
             return self
-        return Plan((*self.stages, Stage("fine", missing, rungs(missing, self.max_epochs, self.budgets[0]))))
+        n_repeats = N_SEEDS * (missing // FEWEST_PER_CANDIDATE) if len(self.budgets) > 1 else 0
+        n_repeats = min(n_repeats, N_SEEDS * MOST_CANDIDATES)
+        n_fine = missing - n_repeats
+        more = [Stage("fine", n_fine, rungs(n_fine, self.max_epochs, self.budgets[0]))]
+        if n_repeats:
+            more.append(Stage(REPEAT, n_repeats, (Rung(self.max_epochs, n_repeats),)))
+        return Plan((*self.stages, *more))
 
     def to_json(self) -> list[dict[str, Any]]:
         return [asdict(stage) for stage in self.stages]

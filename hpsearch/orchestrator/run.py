@@ -152,7 +152,7 @@ def _draw(
     stage, first = plan.stages[number], plan.first_trial(number)
     numbers = range(first, first + stage.n_trials)
     origins: list[int | None] = [None] * stage.n_trials
-    if stage.is_repeat and (candidates := final_candidates(standing, plan, problem.drawing.space, stage.n_trials)):
+    if stage.is_repeat and (candidates := final_candidates(standing, plan, proposal.space, stage.n_trials)):
         repeated = [candidates[place % len(candidates)] for place in range(stage.n_trials)]
         origins, configs = [result.number for result in repeated], [result.config for result in repeated]
     elif len(recorded := record.configs(numbers, problem.drawing.space)) == stage.n_trials:

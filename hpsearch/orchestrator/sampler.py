@@ -400,10 +400,12 @@ def _told(
 
 
 def _stored(row: Mapping[Hashable, Any], name: str, theirs: BaseDistribution) -> Plain:
-    """A row's value as Optuna stores it. Raises ValueError where there is none or none that it takes."""
+    """A row's value as Optuna stores it, the nearest of the range. Raises ValueError where there is none."""
     raw: Any = as_stored(row.get(f"params_{name}"))
     if isinstance(theirs, IntDistribution):
-        return int(raw)  # a column with gaps holds floats
+        return min(max(int(raw), theirs.low), theirs.high)  # a column with gaps holds floats
+    if isinstance(theirs, FloatDistribution) and not pd.isna(raw):
+        return min(max(float(raw), theirs.low), theirs.high)
     value: Plain = None if isinstance(theirs, CategoricalDistribution) and pd.isna(raw) else raw
     theirs.to_internal_repr(value)
     return value

@@ -75,7 +75,10 @@ class Standing:
 def final_candidates(standing: Standing, plan: Plan, space: SearchSpace, n_repeats: int) -> list[TrialResult]:
     """The completed trials that are trained again with other seeds, `N_SEEDS` each: the most credible ones.
 
-    The best value may be luck: of the completed trials those come first whose neighbours did well, too.
+    The best value may be luck: of the completed trials those come first whose neighbours did well, too. Those that were
+    trained again before come last. `space`: as it is drawn from now.
     """
+    again = {result.repeats for result in standing.completed.values()}
     order = [number for number in most_credible(standing.table(plan), space) if number in standing.completed]
+    order.sort(key=lambda number: number in again)
     return [standing.completed[number] for number in order[: -(-n_repeats // N_SEEDS)]]

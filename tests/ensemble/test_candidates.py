@@ -8,6 +8,7 @@ import pytest
 from hpsearch.data.dataset import prepare
 from hpsearch.data.scoring import Scorer
 from hpsearch.ensemble.candidates import COLUMNS, Candidates
+from hpsearch.mlp.outcome import diverged
 from hpsearch.orchestrator.halving import Rung
 from hpsearch.orchestrator.plan import REPEAT, Plan, Stage
 from hpsearch.orchestrator.records import RungRecord
@@ -51,6 +52,15 @@ def test_the_best_is_the_best_over_its_seeds(dataset):
     assert best["honest_value"] == pytest.approx(np.log(0.9), rel=1e-5)
     assert best["gap"] == pytest.approx(-0.2 - np.log(0.9), rel=1e-5)
     assert candidates.config(1) == {"dropout": 0.1}
+
+
+def test_a_candidate_that_fails_with_another_seed_comes_after_those_that_do_not(dataset):
+    candidates = Candidates(PLAN)
+    candidates.add(record(0, 1, *(result(dataset, number, -0.1 * (number + 1)) for number in range(3))))
+    failed = replace(result(dataset, 4, np.nan, 0), predictions={}, outcome=diverged(2, np.nan, 0.1))
+    candidates.add(record(1, 0, failed, result(dataset, 6, -0.1, 0), result(dataset, 5, -0.2, 1)))
+    table = candidates.best(dataset, Scorer.of(None, dataset.target))
+    assert table["trial_number"].tolist() == [1, 2, 0] and np.isnan(table["value"].iloc[-1])
 
 
 def test_selection_rows_choose_no_candidate(dataset):

@@ -1,10 +1,16 @@
 """What a user or an earlier study knows at the start."""
 
+import shutil
+
 import pytest
+from optuna.samplers import RandomSampler
 from sklearn.datasets import load_wine
 
-from hpsearch import Choice, Integer, LogUniform, Uniform, search
-from hpsearch.orchestrator.knowledge import first_configs, start_from
+from hpsearch import Choice, Integer, LogUniform, Plan, Rung, Stage, Uniform, search
+from hpsearch.orchestrator.knowledge import check_like, first_configs, start_from
+from hpsearch.record.tables import trial_table
+from hpsearch.record.trials import open_record
+from hpsearch.space.refine import start_like
 from hpsearch.space.space import SearchSpace
 
 SPACE = SearchSpace.of(
@@ -102,5 +108,46 @@ def test_what_is_no_earlier_study_is_refused(earlier, tmp_path):
         start_from(tmp_path / "nothing.db", SPACE)
     with pytest.raises(ValueError, match="has searched none of alpha"):
         start_from(earlier, SearchSpace.of({"alpha": LogUniform(1e-6, 1.0)}))
+
+
+@pytest.mark.parametrize("like", [7, ("a.db",), ("a.db", 3), "sqlite:///a.db", ["a.db", "s"]])
+def test_what_names_no_file_is_refused(like):
     with pytest.raises(ValueError, match="like must be the file"):
-        start_from(7, SPACE)  # type: ignore[arg-type]
+        check_like(like)
+
+
+def test_a_study_that_began_like_another_goes_on_without_it(earlier, tmp_path):
+    X, y = load_wine(return_X_y=True)
+    space = {"hidden_layer_sizes": (8,), "batch_size": 32, "learning_rate_init": LogUniform(1e-6, 1e-1)}
+    copy = tmp_path / "earlier.db"
+    shutil.copy(earlier, copy)
+    asked = {"space": space, "max_epochs": 3, "storage": tmp_path / "s.db", "verbose": 0, "like": copy}
+    first = search(X, y, n_trials=6, **asked)
+    copy.unlink()
+    assert search(X, y, n_trials=6, **asked).decisions.equals(first.decisions)
+
+
+def test_repeats_of_an_earlier_study_are_no_trials_of_their_own(earlier):
+    with open_record(earlier, "wine", read_only=True) as record:
+        trials = trial_table(record.study)
+    own = trials[trials["user_attrs_repeats"].isna()]
+    assert len(own) < len(trials)
+    space = SearchSpace.of({"learning_rate_init": LogUniform(1e-6, 1e-1)})
+    assert start_from(earlier, space)[0] == start_like(own, space)[0]
+
+
+def test_more_first_configs_than_the_first_stage_holds_are_refused():
+    X, y = load_wine(return_X_y=True)
+    first = [{"dropout": share / 10} for share in range(5)]
+    with pytest.raises(ValueError, match="first and our default are 5 configs to try, but the first stage has only 4 trials"):
+        search(X, y, first=first, n_trials=4, max_epochs=1, verbose=0)
+
+
+def test_a_first_config_beyond_its_range_is_told_to_a_sampler_as_the_end_of_it():
+    X, y = load_wine(return_X_y=True)
+    space = {"hidden_layer_sizes": (8,), "learning_rate_init": LogUniform(1e-3, 1e-1, limits=(1e-6, 1.0))}
+    plan = Plan((Stage("a", 4, (Rung(1, 4),)), Stage("b", 3, (Rung(1, 3),))))
+    sampler = lambda seed: RandomSampler(seed=seed)  # noqa: E731
+    first = [{"learning_rate_init": 0.5}]
+    trials = search(X, y, space=space, first=first, sampler=sampler, plan=plan, refine="off", verbose=0).trials
+    assert trials["params_learning_rate_init"][0] == 0.5 and len(trials) == 7

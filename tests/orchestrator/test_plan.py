@@ -73,14 +73,18 @@ def test_repeats_meet_no_survivors():
     assert plan.is_last_for(0, 3), "repeats are for nobody to join"
 
 
-def test_topping_up_appends_a_stage_and_leaves_what_was_decided():
+def test_topping_up_appends_a_fine_stage_and_leaves_what_was_decided():
     plan = Plan.of(30, 27)
-    more = plan.topped_up(42)
-    assert more.stages[:-1] == plan.stages
-    assert more.n_trials == 42 and more.stages[-1].n_trials == 12 and more.stages[-1].name == "fine"
-    assert more.max_epochs == 27
-    assert [rung.epochs for rung in Plan.of(30, 27, min_epochs=1).topped_up(42).stages[-1].rungs] == [1, 3, 9, 27]
+    more = plan.topped_up(38)
+    assert more.stages[:-1] == plan.stages and more.n_trials == 38 and more.max_epochs == 27
+    assert more.stages[-1].n_trials == 8 and more.stages[-1].name == "fine"
     assert plan.topped_up(30) is plan and plan.topped_up(4) is plan
+
+
+def test_the_best_of_a_larger_top_up_are_trained_with_other_seeds_too():
+    *before, fine, repeat = Plan.of(30, 27).topped_up(60).stages
+    assert tuple(before) == Plan.of(30, 27).stages
+    assert (fine.name, fine.n_trials) == ("fine", 26) and repeat.is_repeat and repeat.n_trials == 2 * N_SEEDS
 
 
 @pytest.mark.parametrize(
