@@ -624,6 +624,7 @@ def test_groups_stay_together(wine):
         quick(X, y, groups=np.arange(len(y)))
 
 
+@pytest.mark.filterwarnings("ignore:logisticregression__C")
 def test_any_estimator_is_searched_saved_and_voted(wine, tmp_path):
     X, y = wine
     pipeline = make_pipeline(StandardScaler(), LogisticRegression())

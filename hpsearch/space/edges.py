@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import hypergeom
+from scipy.stats import hypergeom, pearsonr
 
 from hpsearch.space.cloud import Cloud, Floats
 from hpsearch.space.distributions import Choice, Integer, LogUniform, Numeric
@@ -24,6 +24,7 @@ FEWEST_BEST = 5
 
 # The outer part of a range, in unit coordinates.
 OUTER_SHARE = 0.1
+OUTER_QUARTER = 0.25
 
 # With fewer trials that have a value, a side is not judged.
 FEWEST_TRIALS = 16
@@ -135,6 +136,8 @@ class Evidence:
     drawn_outer, failed_outer: how many of all drawn and of the failed do.
     best_position: unit coordinate of the best trial, NaN where none has a value.
     explained: share of the variance of the trials' scores that a parabola over the range explains.
+    p_trend: of scores that rise towards the end, over the nearer half of the range; 1 where they do not, or where the
+        best trial is not in the outer quarter.
     """
 
     n_valued: int
@@ -145,6 +148,7 @@ class Evidence:
     failed_outer: int
     best_position: float
     explained: float
+    p_trend: float
 
     @property
     def enough(self) -> bool:
@@ -188,7 +192,7 @@ class Finding:
             return UNDECIDED
         if self.n_judged * self.evidence.p_failures < SIGNIFICANCE:
             return DIVERGENCE
-        if self.p_value < SIGNIFICANCE:
+        if self.p_value < SIGNIFICANCE or self.n_judged * self.evidence.p_trend < SIGNIFICANCE:
             return NATURAL_BOUND if self.side.end == self.side.natural_bound else EDGE
         return FLAT if self.evidence.explained < FLAT_SHARE else INSIDE
 
@@ -224,6 +228,10 @@ class Finding:
             failed = f"{found.failed_outer} of the {found.n_drawn - found.n_valued} failed trials lie {part}"
             p_value = min(1.0, self.n_judged * found.p_failures)
             return f"{failed} {side.range_text}, {drawn} (p = {p_value:.1g}); beyond it training diverges."
+        if self.p_value >= SIGNIFICANCE and self.verdict in (EDGE, NATURAL_BOUND):
+            nearer = f"the nearer to the {'top' if side.upper else 'bottom'} of {side.range_text}, the better"
+            p_value = self.n_judged * found.p_trend
+            return f"{nearer}, by the trials of that half (p = {p_value:.1g}); {self._advice(new)}"
         best = f"{found.best_outer} of the best {found.n_best} trials lie {part} {side.range_text}"
         return f"{best}, {drawn} (p = {self.p_value:.1g}); {self._advice(new)}"
 
@@ -232,7 +240,7 @@ class Finding:
         if replace(side, distribution=new).end != side.end:
             return f"widened to {range_text(new)}."
         return {
-            INSIDE: "they do not crowd there.",
+            INSIDE: "no more than chance would put there.",
             FLAT: "the score hardly depends on it.",
             NATURAL_BOUND: f"{text(side.end)} is a natural bound, so there is nothing to widen.",
             EDGE: "its limits end there: consider wider ones."
@@ -251,8 +259,9 @@ def boundary_check(trials: pd.DataFrame, space: SearchSpace, stage: int) -> pd.D
     stage: the number of the stage, for the record.
 
     Returns one row per numeric hyperparameter and side, with the columns of DECISION_COLUMNS:
-        verdict: `inside`; `edge: widen`; `edge: natural bound`; `edge: divergence beyond`, where failed trials crowd;
-            `flat`, where the score hardly depends on the hyperparameter; `undecided: too few trials`.
+        verdict: `inside`; `edge: widen`, where the best crowd, or trials of the nearer half are the better the nearer
+            they are and the best is in the outer quarter; `edge: natural bound`, the same where no value lies beyond;
+            `edge: divergence beyond`, where failed trials crowd; `flat`, where the score hardly depends on the hyperparameter; `undecided: too few trials`.
         share_of_best, share_of_drawn: how much of the best and of all drawn trials lies in the outer part; NaN without
             trials.
         p_value: Bonferroni's, min(1, number of sides judged * hypergeometric tail); NaN where undecided.
@@ -301,7 +310,23 @@ def _gather(having: Cloud, side: Side, explained: float) -> Evidence:
         failed_outer=int(outer[having.n_valued :].sum()),
         best_position=float(positions[0]) if having.n_valued else math.nan,
         explained=explained,
+        p_trend=_trend(1 - positions if side.upper else positions, having.scores(), having.n_valued),
     )
+
+
+def _trend(distances: Floats, scores: Floats, n_valued: int) -> float:
+    """P(correlation of scores with nearness to the end >= found), by Student's t, over the nearer half of the range.
+
+    Where draws crowd at an end because the best are there, that the best are there says little; that they are the
+    better the nearer says it still.
+    """
+    near = distances[:n_valued] <= 0.5
+    if near.sum() < FEWEST_TRIALS or distances[0] > OUTER_QUARTER:
+        return 1.0
+    x, y = distances[:n_valued][near], scores[:n_valued][near]
+    if x.std() == 0 or y.std() == 0:
+        return 1.0
+    return float(pearsonr(-x, y, alternative="greater").pvalue)
 
 
 def _explained(positions: Floats, scores: Floats) -> float:

@@ -139,7 +139,9 @@ def test_repeats_of_an_earlier_study_are_no_trials_of_their_own(earlier):
 def test_more_first_configs_than_the_first_stage_holds_are_refused():
     X, y = load_wine(return_X_y=True)
     first = [{"dropout": share / 10} for share in range(5)]
-    with pytest.raises(ValueError, match="first and our default are 5 configs to try, but the first stage has only 4 trials"):
+    with pytest.raises(
+        ValueError, match="first and our default are 5 configs to try, but the first stage has only 4 trials"
+    ):
         search(X, y, first=first, n_trials=4, max_epochs=1, verbose=0)
 
 

@@ -167,7 +167,7 @@ def test_sentences_are_for_people() -> None:
     )
     assert low == (
         "rate: 0 of the best 26 trials lie in the bottom tenth of [0.0001, 0.01], 0 of all 128 do (p = 1); "
-        "they do not crowd there."
+        "no more than chance would put there."
     )
     bounded = space.with_natural_bounds({"rate": (0, 1e-2)})
     assert boundary_check(trials, bounded, stage=0)["sentence"][1].endswith(
@@ -254,3 +254,24 @@ def test_a_side_extends_by_a_decade_or_half_the_range(
     assert (wider.low, wider.high) == pytest.approx(expected)
     assert type(wider.low) is type(distribution.low)
     assert wider.limit_range == distribution.limit_range
+
+
+def crowding(slope: float, seed: int = 0) -> pd.DataFrame:
+    """Trials of a share in [0, 1], most of which were drawn near 1 already, that are the better the nearer to it."""
+    rng = np.random.default_rng(seed)
+    shares = np.concatenate([rng.random(12), rng.uniform(0.75, 1.0, 36)])
+    values = slope * shares + 0.3 * rng.standard_normal(len(shares))
+    return pd.DataFrame({"number": range(len(shares)), "params_share": shares, "value": values})
+
+
+def test_where_draws_crowd_at_an_end_already_a_trend_towards_it_is_an_edge() -> None:
+    """That most of the best lie where most were drawn says nothing; that they are the better the nearer does."""
+    space = SearchSpace.of({"share": Uniform(0.0, 1.0)})
+    decisions = boundary_check(crowding(3.0), space, stage=2)
+    high = decisions[decisions["side"] == "high"].iloc[0]
+    assert high["verdict"] == EDGE and high["p_value"] > SIGNIFICANCE
+    assert high["sentence"].startswith(
+        "share: the nearer to the top of [0, 1], the better, by the trials of that half (p"
+    )
+    found = [verdicts(boundary_check(crowding(0.0, seed), space, stage=2)) for seed in range(40)]
+    assert sum(one["share", "high"] == EDGE for one in found) <= 4, "without a trend it is one by chance only"

@@ -166,8 +166,8 @@ def test_conditional_hyperparameters_are_narrowed_among_the_trials_that_have_the
 def test_a_range_grows_where_the_best_trials_crowd_at_its_end_and_further_the_second_time() -> None:
     proposal, _, decisions = studied(RATE, lambda config: np.log10(config["rate"]), 3, 64)
     edges = decisions[decisions["verdict"] == EDGE]
-    assert edges["new_high"].tolist() == pytest.approx([1e-1, 10.0])
-    assert edges["high"].tolist() == pytest.approx([1e-2, 1e-1])
+    assert edges["new_high"].tolist() == pytest.approx([1e-1, 10.0, 10.0]), "at its limits it stays, and says so"
+    assert edges["high"].tolist() == pytest.approx([1e-2, 1e-1, 10.0])
     sides = decisions[decisions["side"].isin(["low", "high"]) & (decisions["stage"] == edges["stage"].iloc[0])]
     assert sides["new_high"].tolist() == pytest.approx([1e-1, 1e-1])
     assert edges["sentence"].iloc[0].endswith("; widened to [0.0001, 0.1].")
