@@ -261,7 +261,8 @@ def boundary_check(trials: pd.DataFrame, space: SearchSpace, stage: int) -> pd.D
     Returns one row per numeric hyperparameter and side, with the columns of DECISION_COLUMNS:
         verdict: `inside`; `edge: widen`, where the best crowd, or trials of the nearer half are the better the nearer
             they are and the best is in the outer quarter; `edge: natural bound`, the same where no value lies beyond;
-            `edge: divergence beyond`, where failed trials crowd; `flat`, where the score hardly depends on the hyperparameter; `undecided: too few trials`.
+            `edge: divergence beyond`, where failed trials crowd; `flat`, where the score hardly depends on the
+            hyperparameter; `undecided: too few trials`.
         share_of_best, share_of_drawn: how much of the best and of all drawn trials lies in the outer part; NaN without
             trials.
         p_value: Bonferroni's, min(1, number of sides judged * hypergeometric tail); NaN where undecided.

@@ -259,7 +259,7 @@ def test_a_side_extends_by_a_decade_or_half_the_range(
 def crowding(slope: float, seed: int = 0) -> pd.DataFrame:
     """Trials of a share in [0, 1], most of which were drawn near 1 already, that are the better the nearer to it."""
     rng = np.random.default_rng(seed)
-    shares = np.concatenate([rng.random(12), rng.uniform(0.75, 1.0, 36)])
+    shares = np.concatenate([rng.random(12), rng.uniform(0.9, 1.0, 36)])
     values = slope * shares + 0.3 * rng.standard_normal(len(shares))
     return pd.DataFrame({"number": range(len(shares)), "params_share": shares, "value": values})
 
@@ -267,7 +267,7 @@ def crowding(slope: float, seed: int = 0) -> pd.DataFrame:
 def test_where_draws_crowd_at_an_end_already_a_trend_towards_it_is_an_edge() -> None:
     """That most of the best lie where most were drawn says nothing; that they are the better the nearer does."""
     space = SearchSpace.of({"share": Uniform(0.0, 1.0)})
-    decisions = boundary_check(crowding(3.0), space, stage=2)
+    decisions = boundary_check(crowding(8.0), space, stage=2)
     high = decisions[decisions["side"] == "high"].iloc[0]
     assert high["verdict"] == EDGE and high["p_value"] > SIGNIFICANCE
     assert high["sentence"].startswith(
