@@ -178,7 +178,12 @@ class Study:
             KeyboardInterrupt, TimeoutError: if it was stopped before the first trials were finished.
         """
         clock = Clock(record, is_running=not record.read_only and not record.is_over(plan.n_trials))
-        library, curves, candidates, decisions = Library(), Curves(plan), Candidates(plan), [decision_table()]
+        library, curves, candidates, decisions = (
+            Library(self.problem.learner.snapshots),
+            Curves(plan),
+            Candidates(plan),
+            [decision_table()],
+        )
         with stop.on_interrupt(), one_blas_thread(), quiet_scores(), workers:
             chance = self._loss_at_chance(plan)
             with ProgressReport(plan, verbose) as progress:

@@ -23,7 +23,7 @@ VERBS = {
 }
 
 WITHOUT_ENGINE = ["status"]
-COMPILING = "compiling the engine: about ten seconds"
+COMPILING = "compiling the engine: less than a minute, and only once"
 
 
 class Verbs(click.Group):

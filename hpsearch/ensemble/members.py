@@ -38,10 +38,12 @@ class Member:
 class Library:
     """Collects members from the rung records of a run: of each kind of weights, the best of each of the best trials.
 
-    A trial is represented by its best rung end: what longer training spoiled is not lost.
+    A trial is represented by its best rung end: what longer training spoiled is not lost. Without `snapshots`, by its
+    last one, and trials that got further come first: a forest of a few trees is not what was asked for.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, snapshots: bool = True) -> None:
+        self._snapshots = snapshots
         self._best: dict[str, list[Member]] = {}
 
     def add(self, record: RungRecord) -> None:
@@ -52,10 +54,13 @@ class Library:
             for result in sound:
                 own = replace(result, predictions={weights: result.predictions[weights]})
                 member, known = Member(own, weights), of_trial.get(result.number)
-                if known is None or member.valid_value > known.valid_value:
+                if known is None or self._rank(member) < self._rank(known):
                     of_trial[result.number] = member
-            ranked = sorted(of_trial.values(), key=lambda member: (-member.valid_value, member.result.number))
+            ranked = sorted(of_trial.values(), key=lambda member: (*self._rank(member), member.result.number))
             self._best[weights] = ranked[:MAX_MEMBERS]
+
+    def _rank(self, member: Member) -> tuple[float, float]:
+        return 0 if self._snapshots else -member.result.budget, -member.valid_value
 
     def __len__(self) -> int:
         return max((len(members) for members in self._best.values()), default=0)

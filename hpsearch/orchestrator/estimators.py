@@ -116,6 +116,7 @@ class EstimatorLearner:
     limits: Limits
     trusted: tuple[str, ...]
     warnings: tuple[str, ...]
+    snapshots: ClassVar[bool] = False
     weights: ClassVar[tuple[str, ...]] = ("raw",)
     prefer: ClassVar[str] = "processes"
 

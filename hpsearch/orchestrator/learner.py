@@ -53,9 +53,12 @@ F = TypeVar("F", bound=Fit)
 class Learner(Protocol[F]):
     """How configs become trained models. `F` is the learner's own type of fit.
 
-    `weights`: the kinds of weights a fit predicts with; the last one ranks trials. `prefer`: "threads", or "processes"
-    for what holds the GIL.
+    `snapshots`: may a model vote as it was at a shorter rung? `weights`: the kinds of weights a fit predicts with; the
+    last one ranks trials. `prefer`: "threads", or "processes" for what holds the GIL.
     """
+
+    @property
+    def snapshots(self) -> bool: ...
 
     @property
     def weights(self) -> tuple[str, ...]: ...

@@ -92,6 +92,7 @@ class MLPLearner:
     loss: str
     order_seed: int
     horizon: int
+    snapshots: ClassVar[bool] = True
     weights: ClassVar[tuple[str, ...]] = WEIGHTS
     prefer: ClassVar[str] = "threads"
 

@@ -146,7 +146,7 @@ def summary_table(findings: Findings) -> pd.DataFrame:
     items = {
         "task": f"{findings.task}, target {findings.target!r}",
         "data": f"{counted(sum(rows.values()), 'row')} "
-        f"({', '.join(f'{count:,} {part}' for part, count in rows.items())}), "
+        f"({', '.join(f'{count:,} {part}' for part, count in rows.items() if count or part == 'test')}), "
         f"{counted(findings.n_columns, 'column')} as {counted(findings.n_inputs, 'input')}",
         "score": f"{findings.scoring} (greater is better)",
         "trials": f"{len(trials):,} ({_states(trials)}); {_failures(trials)}",

@@ -278,3 +278,15 @@ def test_row_weights_count_in_the_choice():
 
     chosen = averages(library_of(expert(0, left), expert(1, ~left)), dataset, scorer, seed=0)[0]
     assert chosen.members[0].result.number == 0 and len(chosen.members) == 1
+
+
+def test_without_snapshots_those_that_got_further_come_first():
+    """A forest of a few trees is not what was asked for, however lucky it was."""
+    library, whole = Library(snapshots=False), Library()
+    for one in (library, whole):
+        for epochs, values in ((3, {0: -0.1, 1: -0.2}), (9, {0: -0.3})):
+            both = {"raw": np.ones((2, 2)), "ema": np.ones((2, 2))}
+            results = [made_up(n, dict.fromkeys(both, value), both, epochs) for n, value in values.items()]
+            one.add(RungRecord(0, 0, epochs, tuple(results), (), True))
+    assert [(member.result.number, member.result.epochs) for member in library.best_first("ema")] == [(0, 9), (1, 3)]
+    assert [(member.result.number, member.result.epochs) for member in whole.best_first("ema")] == [(0, 3), (1, 3)]
