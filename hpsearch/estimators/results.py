@@ -62,4 +62,4 @@ def _column(configs: Sequence[dict[str, Any]], name: str) -> "np.ma.MaskedArray[
 
 def _ranks(means: NDArray[np.float64]) -> NDArray[np.int32]:
     """(n_trials,) 1 for the best; equal scores share the best of their ranks, and NaN is last."""
-    return rankdata(-np.nan_to_num(means, nan=-np.inf), method="min").astype(np.int32)
+    return np.asarray(rankdata(-np.nan_to_num(means, nan=-np.inf), method="min"), dtype=np.int32)
