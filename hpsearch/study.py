@@ -151,6 +151,8 @@ class Study:
     def planned(self, record: StudyRecord | None, n_trials: int | None, given: Plan | None = None) -> Plan:
         """As `plan`, but nothing is written."""
         if record is None or record.plan is None:
+            # an earlier study that cannot be read is refused before anything is begun
+            self.problem.drawing.begin()
             plan = given or Plan.of(n_trials or N_TRIALS, self.max_epochs, shortest_rung(self.problem, self.max_epochs))
             n_first, n_drawn = len(self.problem.drawing.first), plan.stages[0].n_trials
             if n_first > max(2, n_drawn):
