@@ -19,7 +19,9 @@ import pandas as pd
 
 from hpsearch.space.cloud import most_credible
 from hpsearch.space.distributions import Integer, LogUniform
-from hpsearch.space.refine import EDGE, Proposal, refine
+from hpsearch.space.edges import EDGE
+from hpsearch.space.proposal import Proposal
+from hpsearch.space.refine import refine
 from hpsearch.space.space import SearchSpace
 
 BATCH = 16

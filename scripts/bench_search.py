@@ -207,19 +207,19 @@ class Trace:
 
     def __init__(self, problem, n_epochs):
         self.problem, self.n_epochs = problem, n_epochs
-        self.spent, self.library, self.rows, self.found = 0, Library(), [], []
+        self.spent, self.members, self.rows, self.found = 0, Library(), [], []
 
     def add(self, record):
         cost = sum(result.epochs - result.begun for result in record.results)
         while len(self.rows) < len(SHARES) and self.spent + cost > SHARES[len(self.rows)] * self.n_epochs:
             self.score()
-        self.library.add(record)
+        self.members.add(record)
         self.spent += cost
 
     def score(self):
         self.rows.append({"share": SHARES[len(self.rows)], "epochs": self.spent})
-        if len(self.library):
-            self.found = averages(self.library, self.problem.dataset, self.problem.scorer, self.problem.seed)
+        if len(self.members):
+            self.found = averages(self.members, self.problem.dataset, self.problem.scorer, self.problem.seed)
             ensemble, single = self.found[0], self.single
             self.rows[-1] |= {"honest_single": single.honest_score, "honest_ensemble": ensemble.honest_score}
 

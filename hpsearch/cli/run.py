@@ -17,7 +17,7 @@ from hpsearch.orchestrator.stop import Stop
 from hpsearch.record.folder import refuse_foreign, remove_leftovers, writing_in_words
 from hpsearch.record.trials import StudyRecord, open_record
 from hpsearch.report.findings import Findings
-from hpsearch.space.refine import EDGE
+from hpsearch.space.edges import EDGE
 from hpsearch.study import AllTrialsFailed, Study
 
 

@@ -33,7 +33,9 @@ from hpsearch.space.distributions import (
     as_stored,
     conditions,
 )
-from hpsearch.space.refine import DECISION_COLUMNS, EDGE, Proposal, refine
+from hpsearch.space.edges import DECISION_COLUMNS, EDGE
+from hpsearch.space.proposal import Proposal
+from hpsearch.space.refine import refine
 from hpsearch.space.space import Config, SearchSpace, uniforms
 
 # A stage has at least this share of the trials before it, so that what refining costs per trial does not grow.

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from hpsearch.report.figures import Floats, ticks, trial_facts, unit_coordinates
 from hpsearch.report.findings import SIDES, Findings
 from hpsearch.space.distributions import Choice, Numeric, as_stored
-from hpsearch.space.refine import DIVERGENCE, EDGE, NARROWED, NATURAL_BOUND
+from hpsearch.space.edges import DIVERGENCE, EDGE, NATURAL_BOUND
+from hpsearch.space.refine import NARROWED
 
 MARKED = (EDGE, NATURAL_BOUND, DIVERGENCE)
 """Verdicts that are marked at the end of a range."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hpsearch.report.findings import Findings, counted, number
 from hpsearch.space.distributions import Choice, Distribution, Integer, LogUniform, as_stored
-from hpsearch.space.refine import EDGE, NATURAL_BOUND, Side
+from hpsearch.space.edges import EDGE, NATURAL_BOUND, Side
 
 Floats: TypeAlias = NDArray[np.float64]
 

@@ -18,7 +18,7 @@ from hpsearch.orchestrator.plan import Plan
 from hpsearch.record.folder import write_file
 from hpsearch.record.tables import has_parquet, write_csv, write_parquet
 from hpsearch.space.distributions import Choice, Integer, Numeric, as_stored
-from hpsearch.space.refine import EDGE
+from hpsearch.space.edges import EDGE
 from hpsearch.space.space import SearchSpace
 
 ENDINGS = {

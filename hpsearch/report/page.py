@@ -29,7 +29,8 @@ from hpsearch.report.findings import (
     summary_table,
     with_deviation,
 )
-from hpsearch.space.refine import DIVERGENCE, EDGE, FLAT, INSIDE, NARROWED, NATURAL_BOUND, UNDECIDED
+from hpsearch.space.edges import DIVERGENCE, EDGE, FLAT, INSIDE, NATURAL_BOUND, UNDECIDED
+from hpsearch.space.refine import NARROWED
 
 N_BEST = 10
 

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from hpsearch.report.course import ChoiceCourse, RangeCourse
 from hpsearch.report.figures import Axis, BestTrial, Curve, LearningCurves, Panel
 from hpsearch.report.findings import counted, fixed, number
-from hpsearch.space.refine import EDGE, NATURAL_BOUND
+from hpsearch.space.edges import EDGE, NATURAL_BOUND
 
 Floats = NDArray[np.float64]
 

@@ -13,7 +13,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from hpsearch.orchestrator.plan import Plan
 from hpsearch.orchestrator.records import CohortRecord, RungRecord, StageRecord
 from hpsearch.report.findings import counted, number, plan_text
-from hpsearch.space.refine import DROPPED, EDGE, NARROWED
+from hpsearch.space.edges import EDGE
+from hpsearch.space.refine import DROPPED, NARROWED
 
 MOST_DECISIONS = 4
 """A stage's decisions are told in so many lines, and the rest is counted."""

@@ -7,7 +7,7 @@ from typing import TypeAlias
 import pandas as pd
 
 from hpsearch.report.findings import ENDINGS, Findings, number
-from hpsearch.space.refine import EDGE
+from hpsearch.space.edges import EDGE
 
 Range: TypeAlias = tuple[float, float]
 

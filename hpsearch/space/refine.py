@@ -14,40 +14,15 @@ from scipy.stats import hypergeom
 from hpsearch.space.cloud import Cloud, Floats
 from hpsearch.space.distributions import Choice, Numeric, Value
 from hpsearch.space.edges import (
-    DECISION_COLUMNS,
-    DIVERGENCE,
     EDGE,
-    FLAT,
-    INSIDE,
-    NATURAL_BOUND,
-    SIGNIFICANCE,
-    UNDECIDED,
     Finding,
     Side,
-    boundary_check,
     decision_table,
     judge,
     range_text,
 )
 from hpsearch.space.proposal import Focus, Proposal, Strip
 from hpsearch.space.space import SearchSpace
-
-__all__ = [
-    "DECISION_COLUMNS",
-    "DIVERGENCE",
-    "EDGE",
-    "FLAT",
-    "INSIDE",
-    "NARROWED",
-    "NATURAL_BOUND",
-    "SIGNIFICANCE",
-    "UNDECIDED",
-    "Proposal",
-    "Side",
-    "boundary_check",
-    "refine",
-    "start_like",
-]
 
 Row: TypeAlias = dict[str, object]
 Rows: TypeAlias = list[Row]

@@ -6,8 +6,9 @@ from optuna.samplers import RandomSampler
 
 from hpsearch.orchestrator.drawing import Drawing
 from hpsearch.space.distributions import LogUniform
+from hpsearch.space.edges import EDGE
 from hpsearch.space.proposal import Proposal
-from hpsearch.space.refine import EDGE, NARROWED
+from hpsearch.space.refine import NARROWED
 from hpsearch.space.space import SearchSpace
 
 

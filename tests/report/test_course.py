@@ -12,7 +12,7 @@ import pytest
 from hpsearch.report.course import ChoiceCourse, RangeCourse, courses, drawing_stages
 from hpsearch.report.findings import Findings
 from hpsearch.space.distributions import Choice, Integer, LogUniform
-from hpsearch.space.refine import DECISION_COLUMNS, EDGE, INSIDE
+from hpsearch.space.edges import DECISION_COLUMNS, EDGE, INSIDE
 from tests.report.test_figures import candidates, made_up
 
 RATES = LogUniform(1e-4, 1e-2)

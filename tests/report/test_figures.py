@@ -15,7 +15,7 @@ from hpsearch.report import figures
 from hpsearch.report.figures import RungCost, Shade
 from hpsearch.report.findings import Findings
 from hpsearch.space.distributions import Choice, Integer, LogUniform, Uniform
-from hpsearch.space.refine import EDGE, NATURAL_BOUND, boundary_check
+from hpsearch.space.edges import EDGE, NATURAL_BOUND, boundary_check
 from hpsearch.space.space import SearchSpace
 
 RUNG_ENDS = (2, 6, 18)

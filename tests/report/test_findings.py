@@ -28,7 +28,7 @@ from hpsearch.report.findings import (
     with_deviation,
     write_tables,
 )
-from hpsearch.space.refine import EDGE, FLAT, INSIDE, NATURAL_BOUND
+from hpsearch.space.edges import EDGE, FLAT, INSIDE, NATURAL_BOUND
 from tests.report.test_figures import VALUES, candidates, made_up
 
 

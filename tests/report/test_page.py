@@ -12,7 +12,8 @@ import pytest
 
 from hpsearch.report.findings import Findings
 from hpsearch.report.page import headline, page, write_page
-from hpsearch.space.refine import EDGE, FLAT, INSIDE, NARROWED, UNDECIDED
+from hpsearch.space.edges import EDGE, FLAT, INSIDE, UNDECIDED
+from hpsearch.space.refine import NARROWED
 from tests.report.test_course import staged
 from tests.report.test_figures import candidates, made_up
 from tests.report.test_plots import ODD

@@ -6,7 +6,7 @@ import pytest
 from hpsearch.orchestrator.plan import Plan
 from hpsearch.orchestrator.records import StageRecord
 from hpsearch.report.progress import ProgressReport, decided
-from hpsearch.space.refine import EDGE
+from hpsearch.space.edges import EDGE
 from tests.report.test_course import decision, staged
 
 

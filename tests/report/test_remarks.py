@@ -6,7 +6,7 @@ import pandas as pd
 
 from hpsearch.report.remarks import outlook
 from hpsearch.space.distributions import Uniform
-from hpsearch.space.refine import EDGE, NATURAL_BOUND
+from hpsearch.space.edges import EDGE, NATURAL_BOUND
 from tests.report.test_course import decision, staged
 
 

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpsearch.space.distributions import Choice, Integer, LogUniform, Uniform, as_stored
+from hpsearch.space.edges import DECISION_COLUMNS, EDGE
 from hpsearch.space.proposal import WHOLE_SHARE, Proposal
-from hpsearch.space.refine import DECISION_COLUMNS, EDGE, NARROWED, refine, start_like
+from hpsearch.space.refine import NARROWED, refine, start_like
 from hpsearch.space.space import Config, SearchSpace
 
 SPACE = SearchSpace.of(
