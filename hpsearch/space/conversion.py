@@ -75,7 +75,8 @@ def _check_not_several(value: object, choice: str) -> None:
         return
     if not all(isinstance(item, Integral) and not isinstance(item, bool) for item in value):
         raise ValueError(
-            f"A list as one value must hold whole numbers, but got {value!r}; use {choice} for several values."
+            f"A list as one value must hold whole numbers, but got {value!r}; use {choice} for several values, and "
+            "a LogUniform or Uniform for a range."
         )
 
 
