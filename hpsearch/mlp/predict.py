@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from hpsearch.mlp.activations import ACTIVATIONS, activate, forward_naive
 from hpsearch.mlp.batch_norm import EPSILON, fuse
+from hpsearch.mlp.elementary import exponential
 from hpsearch.mlp.kernels import READ_INDEX, READ_NUMBERS, READ_ROWS, compiled, one_blas_thread
 from hpsearch.mlp.layers import gather_rows
-from hpsearch.mlp.losses import LOSSES
+from hpsearch.mlp.losses import LOSSES, softmax_naive
 from hpsearch.mlp.stack import Architecture, Layout, Stack
 from hpsearch.mlp.tiles import TILE_COLUMNS, TILE_ROWS, pack_panels, panels_size, tiled_product
 
@@ -150,6 +151,38 @@ def last_layers(stack: Stack, inputs: Array, rows: NDArray[np.int64]) -> Array:
 def predict(stack: Stack, loss: str, inputs: Array, rows: NDArray[np.int64]) -> Array:
     """Predictions of all models, (n_models, n_rows, n_outputs): class probabilities, or standardised numbers."""
     return LOSSES[loss].link(last_layers(stack, inputs, rows))
+
+
+@compiled("void(float32[:, ::1], float64, float64[:, ::1])")
+def add_softmax(logits: Array, share: float, outputs: NDArray[np.float64]) -> None:
+    """outputs += share · `losses.softmax_naive` of the logits, (n_rows, n_outputs); `logits` are overwritten."""
+    n_rows, n_outputs = logits.shape
+    for i in range(n_rows):
+        highest = -np.float32(np.inf)
+        for j in range(n_outputs):
+            highest = max(highest, logits[i, j])
+        for j in range(n_outputs):
+            logits[i, j] -= highest
+    # a pass of its own: a row is often too short to fill a vector register
+    flat = logits.reshape(logits.size)
+    for k in range(flat.size):
+        flat[k] = exponential(flat[k])
+    for i in range(n_rows):
+        total = np.float32(0)
+        for j in range(n_outputs):
+            total += logits[i, j]
+        factor = share / np.float64(total)
+        for j in range(n_outputs):
+            outputs[i, j] += factor * logits[i, j]
+
+
+def add_votes(stack: Stack, loss: str, inputs: Array, vote: float, outputs: NDArray[np.float64]) -> None:
+    """outputs += vote · predictions of the one model of `stack` for all rows of `inputs`, (n_rows, n_outputs)."""
+    (last,) = last_layers(stack, inputs, np.arange(len(inputs)))
+    if LOSSES[loss].link is softmax_naive:
+        add_softmax(last, vote, outputs)
+    else:
+        outputs += vote * LOSSES[loss].link(last)
 
 
 def last_layers_naive(stack: Stack, inputs: Any, rows: NDArray[np.int64]) -> Any:
