@@ -104,16 +104,17 @@ class Ensemble:
 
     def _outputs(self, X: object) -> NDArray[np.float64]:
         """`outputs` of raw columns; but for the answer, the memory it needs does not grow with the rows."""
-        blocks = self._blocks(len(as_frame(X)))
+        n_rows = len(as_frame(X))
+        blocks = self._blocks(n_rows)
         if len(blocks) == 1:
             return self.outputs(*(encoding.encode(X) for encoding in self.encodings))
         table: Any = X if isinstance(X, pd.DataFrame | list | tuple) else np.asarray(X)
-        answers = []
+        outputs = np.empty((n_rows, self.target.n_outputs))
         for block in blocks:
             rows = table.iloc[block] if isinstance(table, pd.DataFrame) else table[block]
             name = f"X[{block.start}:{block.stop}]"
-            answers.append(self.outputs(*(encoding.encode(rows, name) for encoding in self.encodings)))
-        return np.concatenate(answers)
+            outputs[block] = self.outputs(*(encoding.encode(rows, name) for encoding in self.encodings))
+        return outputs
 
     def _blocks(self, n_rows: int) -> list[slice]:
         """The rows that are predicted at a time: all of them, where estimators that are not ours read the table."""
@@ -157,7 +158,8 @@ class Ensemble:
     def predict_proba(self, X: object) -> NDArray[np.float64]:
         """Class probabilities, (n_rows, n_classes), in the order of `classes_`. Only for classification."""
         outputs = self._outputs(X)
-        return np.asarray(outputs / outputs.sum(axis=1, keepdims=True))
+        outputs /= outputs.sum(axis=1, keepdims=True)
+        return outputs
 
     def score(self, X: object, y: object, sample_weight: object = None) -> float:
         """Accuracy of the labels, or R² of the numbers, as scikit-learn's estimators have it."""
