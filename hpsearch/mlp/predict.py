@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from hpsearch.mlp.activations import ACTIVATIONS, activate, forward_naive
 from hpsearch.mlp.batch_norm import EPSILON, fuse
 from hpsearch.mlp.elementary import exponential
-from hpsearch.mlp.kernels import READ_INDEX, READ_NUMBERS, READ_ROWS, compiled, one_blas_thread
+from hpsearch.mlp.kernels import READ_INDEX, READ_NUMBERS, READ_ROWS, compiled
 from hpsearch.mlp.layers import gather_rows
 from hpsearch.mlp.losses import LOSSES, softmax_naive
 from hpsearch.mlp.stack import Architecture, Layout, Stack
@@ -19,8 +19,6 @@ Array = NDArray[np.float32]
 
 CHUNK_HEIGHT = 64
 """Most rows per chunk: one passes through all layers while it is in the cache."""
-EXACT_HEIGHT = 4096
-"""Rows that are predicted at a time in float64, to bound the memory."""
 
 
 def scratch_size(architecture: Architecture, height: int) -> int:
@@ -190,16 +188,6 @@ def last_layers_naive(stack: Stack, inputs: Any, rows: NDArray[np.int64]) -> Any
     return np.stack(
         [_last_layer_naive(Stack(stack.architecture, model[np.newaxis]), inputs[rows]) for model in stack.weights]
     )
-
-
-def last_layers_exact(stack: Stack, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The last layers of all models for all rows of `inputs`, (n_models, n_rows, n_outputs) float64.
-
-    In float32 the seventh digit of a row's answer depends on its position: BLAS sums it up in another order.
-    """
-    chunks = np.split(np.arange(len(inputs)), range(EXACT_HEIGHT, len(inputs), EXACT_HEIGHT))
-    with one_blas_thread():
-        return np.concatenate([last_layers_naive(stack, inputs, rows) for rows in chunks], axis=1)
 
 
 def _last_layer_naive(stack: Stack, values: Any) -> Any:
