@@ -221,7 +221,8 @@ class Study:
             return chance_table([])
         configs = [drawing.space.draw(drawing.seed, 0, n) for n in range(plan.stages[0].n_trials)]
         recipes = [learner.recipe(config) for config in (*drawing.first, *configs)]
-        return loss_at_chance(recipes, learner.examples(self.dataset.parts[0]))
+        part = self.dataset.parts[0]
+        return loss_at_chance(recipes, {name: learner.examples(part.encoded_as(name)) for name in part.encodings})
 
     def _train_again(self, chosen: Average, record: StudyRecord, workers: Workers, stop: Stop) -> dict[int, Any] | None:
         """The chosen members, trained on all rows but the test rows; None if it was stopped before."""
@@ -234,8 +235,10 @@ class Study:
         if len(rows) == 0:
             return average
         ensemble = self._ensemble(average, record)
-        parts = {part.encoding: part for part in (self.dataset, *self.dataset.folds)}
-        outputs = ensemble.outputs(*(rows_of(parts[encoding].inputs, rows) for encoding in ensemble.encodings))
+        parts = (self.dataset, *self.dataset.folds)
+        views = [part.encoded_as(name) for part in parts for name in self.dataset.encodings]
+        inputs = {view.encoding: view.inputs for view in views}
+        outputs = ensemble.outputs(*(rows_of(inputs[encoding], rows) for encoding in ensemble.encodings))
         return replace(average, test_score=score_rows(self.problem.scorer, self.dataset, rows, outputs))
 
     def _ensemble(self, chosen: Average, record: StudyRecord, refits: Mapping[int, Any] = NO_REFITS) -> Ensemble:
@@ -250,7 +253,8 @@ class Study:
                 fit = self._kept_fit(member, part.fold, record) if refit is None else refit
                 predictors.append(self.problem.learner.predictor(fit, member.weights))
                 votes.append(vote / len(parts))
-                places.append(encodings.setdefault(part.encoding, len(encodings)))
+                encoding = self.problem.learner.view(member.result.config, part).encoding
+                places.append(encodings.setdefault(encoding, len(encodings)))
         return Ensemble(
             name=chosen.name,
             encodings=tuple(encodings),

@@ -138,6 +138,9 @@ class MLPLearner:
         recipes = [self.recipe(config) for config in configs]
         return train.start(recipes, seeds, self.n_inputs[recipes[0].encoding], self.n_outputs)
 
+    def view(self, config: Mapping[str, Any], dataset: Dataset) -> Dataset:
+        return dataset.encoded_as(self.recipe(config).encoding)
+
     def advance(self, fit: train.Fit, dataset: Dataset, epochs: int, should_stop: Callable[[], bool]) -> train.Fit:
         examples = self.examples(dataset.encoded_as(fit.recipes[0].encoding))
         return train.advance(fit, examples, epochs, self.horizon, should_stop)
