@@ -10,6 +10,9 @@ from functools import cached_property
 
 import numpy as np
 
+SMALLEST = 1e-9
+"""Probabilities are clipped here, whoever gives them, float32 or float64: otherwise one sure error decides a set."""
+
 
 @dataclass(frozen=True, eq=False)
 class Run:
@@ -34,12 +37,11 @@ class Run:
 
     @cached_property
     def row_losses(self):
-        """(n_test,) float64: log-losses, clipped as scikit-learn's are, or squared errors."""
+        """(n_test,) float64: log-losses, of probabilities of at least `SMALLEST`, or squared errors."""
         if self.is_regression:
             return np.square(self.predictions.astype(float) - self.targets)
-        eps = np.finfo(self.predictions.dtype).eps
-        p = self.predictions / self.predictions.sum(axis=1, keepdims=True)
-        return -np.log(np.clip(p[np.arange(len(p)), self.targets], eps, 1 - eps).astype(float))
+        p = self.predictions / self.predictions.sum(axis=1, keepdims=True, dtype=float)
+        return -np.log(np.maximum(p[np.arange(len(p)), self.targets], SMALLEST))
 
     @cached_property
     def row_hits(self):

@@ -17,6 +17,8 @@ import warnings
 from functools import partial
 from pathlib import Path
 
+from accuracy.kept import Run, keep
+from accuracy.sets import split
 from scipy.stats import loguniform, randint, uniform
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
@@ -25,9 +27,6 @@ from sklearn.model_selection import RandomizedSearchCV
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
-
-from accuracy.kept import Run, keep
-from accuracy.sets import split
 
 NETWORKS = {
     "learning_rate_init": loguniform(1e-5, 1e-1),
