@@ -7,9 +7,9 @@
 
 DATA is a folder of sets, see accuracy/sets.py; `--sets digits` and others of scikit-learn's need none. A run learns
 from a seed's training rows only. The prediction of every test row is kept in the folder OUT, with scores and seconds;
-what is kept is not run again. Peers (accuracy/peers.py) are run by PYTHON, which needs scikit-learn, and pytabkit for some,
-one process each; a peer that fails is told of and left out. Whatever was run, and with `--table` without running
-anything, OUT is put into tables:
+what is kept is not run again. Peers (accuracy/peers.py) are run by PYTHON, which needs scikit-learn, and for some
+pytabkit, one process each; a peer that fails is told of and left out. Whatever was run, and with `--table` without
+running anything, OUT is put into tables:
 
 - scores of all contenders: log-loss or RMSE, and accuracy; of ours the mean and deviation over seeds; with a * those of
   accuracy/peers.json, published numbers of peers of which no predictions are kept;
