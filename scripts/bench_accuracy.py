@@ -281,6 +281,9 @@ def show(title, *tables):
 
 def print_tables(folder, ours):
     kept = Kept(folder, ours)
+    if not kept.sets:
+        print(f"{folder} holds no run of {ours!r} yet, so that there is nothing to compare")
+        return
     for score, words in {"loss": "log-loss or RMSE", "accuracy": "accuracy"}.items():
         show(f"Scores: {words} (* published numbers)", score_table(kept, score))
     for score, words in {"loss": "per cent of the rival's loss", "accuracy": "percentage points of accuracy"}.items():

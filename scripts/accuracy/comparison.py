@@ -56,7 +56,7 @@ def accuracy_difference(ours, rival):
 
 
 def published_difference(ours, rival, score):
-    """The `Difference` to a rival of which only numbers are known: without an interval.
+    """The `Difference` to a rival of which only numbers are known, an accuracy to four digits: without an interval.
 
     Args:
         rival: its scores by name.
@@ -64,7 +64,7 @@ def published_difference(ours, rival, score):
     """
     if score == "loss":
         return Difference(100 * (1 - ours.loss / rival["loss"]))
-    return Difference(100 * (ours.accuracy - rival["accuracy"]))
+    return Difference(100 * (round(ours.accuracy, 4) - rival["accuracy"]))
 
 
 def _difference(ours, rival, our_rows, rival_rows, gain):
