@@ -103,7 +103,7 @@ def to_numbers(column: Column) -> NDArray[np.float64]:
 
     Missing cells are NaN.
     """
-    if column.dtype.kind == "M":  # only an all-missing one gets this far, and its cells would read as -2⁶³
+    if bool(column.isna().all()):  # whatever its type is: NaT would read as -2⁶³
         return np.full(len(column), np.nan)
     if column.dtype.kind == "m":
         column = column.dt.total_seconds()

@@ -51,11 +51,9 @@ def fit_dates(column: Column, layout_rows: NDArray[np.int64], train_rows: NDArra
     name, times = str(column.name), to_times(column)
     days = pd.DataFrame({name_of_days(name): to_days(times)})
     (record,) = fit_numeric(days, [name_of_days(name)], layout_rows, train_rows)
-    return (
-        Dropped(name, record.reason)
-        if isinstance(record, Dropped)
-        else Dates(name, record, cycles_of(times[layout_rows]))
-    )
+    if isinstance(record, Dropped):
+        return Dropped(name, record.reason)
+    return Dates(name, record, cycles_of(times[layout_rows]))
 
 
 def to_times(column: Column) -> Times:

@@ -5,7 +5,7 @@ rows and without the target; the *statistics* (medians, scales) come from the tr
 plain values, so nothing of scikit-learn has to be saved.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from numbers import Real
@@ -286,29 +286,23 @@ def aligned(encodings: Sequence[Encoding]) -> list[Encoding]:
     A column has the most bins it has in any of them; where it has fewer, the inputs of the others are 0.
     """
     widths = [max(column.n_bins for column in its) for its in zip(*(one.numeric for one in encodings), strict=True)]
-    return [
-        replace(
-            encoding,
-            columns=_with_numeric(
-                encoding.columns,
-                [replace(column, n_bins=n_bins) for column, n_bins in zip(encoding.numeric, widths, strict=True)],
-            ),
-        )
-        for encoding in encodings
-    ]
+    wide = []
+    for encoding in encodings:
+        numeric = [replace(column, n_bins=width) for column, width in zip(encoding.numeric, widths, strict=True)]
+        wide.append(replace(encoding, columns=_with_numeric(encoding.columns, numeric)))
+    return wide
 
 
 def _with_numeric(columns: Sequence[Record], numeric: Sequence[Numeric]) -> tuple[Record, ...]:
     """The columns with the `numeric` ones, in order, in place of theirs, days of dates among them."""
     others = iter(numeric)
-    return tuple(
-        replace(column, days=next(others))
-        if isinstance(column, Dates)
-        else next(others)
-        if isinstance(column, Numeric)
-        else column
-        for column in columns
-    )
+    return tuple(_with_next(column, others) for column in columns)
+
+
+def _with_next(column: Record, numeric: Iterator[Numeric]) -> Record:
+    if isinstance(column, Dates):
+        return replace(column, days=next(numeric))
+    return next(numeric) if isinstance(column, Numeric) else column
 
 
 def check_encodings(encodings: object) -> None:
@@ -357,6 +351,6 @@ def _reading(column: Column, layout_rows: NDArray[np.int64], declared: bool) -> 
     if kind == "text" and not declared and (first := free_text(layout)):
         raise ValueError(
             f"column {name!r} holds free text (the first: {first[:60]!r}), which is not read: derive numbers or "
-            f"categories from it, or drop it"
+            "categories from it, or drop it"
         )
     return ("category" if declared or kind in ("text", "booleans", "intervals") else "number"), declared

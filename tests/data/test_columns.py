@@ -42,6 +42,7 @@ KINDS = [
     ([None, None], object, "nothing"),
     ([None, None], "str", "nothing"),
     ([None, None], "datetime64[ns]", "nothing"),
+    ([None, None], "period[M]", "nothing"),
     ([None, None], "category", "nothing"),
     ([np.nan, np.nan], None, "nothing"),
 ]
