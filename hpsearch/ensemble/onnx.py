@@ -398,6 +398,11 @@ def _has_text(graph: Graph, raw: str, levels: tuple[str | None, ...]) -> str:
     return graph.add("Cast", found, to=TensorProto.FLOAT)
 
 
+NUMBER_OF_BOOLEAN = {"False": 0.0, "True": 1.0}
+
+
 def _number(key: str | None) -> float:
     """The number whose text key this is; see `columns.to_keys`."""
-    return math.nan if key is None else {"True": 1.0, "False": 0.0}[key] if key in ("True", "False") else float(key)
+    if key is None:
+        return math.nan
+    return NUMBER_OF_BOOLEAN[key] if key in NUMBER_OF_BOOLEAN else float(key)
