@@ -12,6 +12,9 @@ from hpsearch.mlp.outcome import Outcome
 Tensors = dict[str, NDArray[Any]]
 Meta = dict[str, Any]
 
+CHECKPOINT = "checkpoint_"
+"""Begins the name of raw weights that were kept after so many epochs: "checkpoint_7"."""
+
 
 class Fit(Protocol):
     """What the loop sees of models in training; the rest is the learner's own business."""

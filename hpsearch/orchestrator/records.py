@@ -66,9 +66,14 @@ class TrialResult:
         return tuple(fold.scores[0] for fold in self.folds)
 
     @property
+    def ranked_by(self) -> str:
+        """The kind of weights that ranks it, the last one: the averaged ones of a network."""
+        return list(self.values)[-1]
+
+    @property
     def value(self) -> float:
-        """What ranks it: the score by the last kind of weights, the averaged ones of a network."""
-        return list(self.values.values())[-1]
+        """What ranks it: the score by the last kind of weights."""
+        return self.values[self.ranked_by]
 
 
 @dataclass(frozen=True)
