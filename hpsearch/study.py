@@ -7,7 +7,7 @@ an ensemble and the findings.
 import json
 import math
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
@@ -23,13 +23,15 @@ from hpsearch.data.dataset import Dataset
 from hpsearch.data.encoding import Encoding
 from hpsearch.data.scoring import guess_scores, quiet_scores
 from hpsearch.diagnostics.sanity import chance_table, loss_at_chance
-from hpsearch.ensemble.average import Average, averages, leaderboard
+from hpsearch.ensemble.average import NO_LIMITS, Average, averages, leaderboard
 from hpsearch.ensemble.candidates import Candidates
 from hpsearch.ensemble.ensemble import Ensemble
+from hpsearch.ensemble.kinds import Limits, best_run
 from hpsearch.ensemble.members import Library, Member, member_table
+from hpsearch.ensemble.soup import soup_of
 from hpsearch.mlp.kernels import one_blas_thread
 from hpsearch.orchestrator.estimators import described
-from hpsearch.orchestrator.networks import MLPLearner
+from hpsearch.orchestrator.networks import MLPLearner, Network
 from hpsearch.orchestrator.plan import Plan
 from hpsearch.orchestrator.records import RungRecord, StageRecord
 from hpsearch.orchestrator.run import Problem, Workers, run, train_again
@@ -51,7 +53,9 @@ N_TRIALS = 64
 """Of a study that does not say otherwise."""
 N_CHECKED = 64
 """Configs that are drawn at the door, to see whether values that are right alone go together."""
-NO_REFITS: Mapping[int, Any] = MappingProxyType({})
+Refits = Mapping[tuple[int, int], Any]
+"""Trial number and epochs → the fit on all rows but the test rows."""
+NO_REFITS: Refits = MappingProxyType({})
 _KEPT = "Trained again on all rows, the model of trial {} diverged: it votes as it was before."
 
 
@@ -135,6 +139,12 @@ class Study:
             "first": json.loads(json.dumps(self.problem.drawing.first)),
         }
 
+    def limits(self, max_members: int | None, max_predict_ms: float | None) -> Limits:
+        """ValueError for limits that are none, and for a time of estimators, which nobody knows."""
+        if max_predict_ms is not None and not isinstance(self.problem.learner, MLPLearner):
+            raise ValueError(f"max_predict_ms={max_predict_ms!r} is for our networks only: leave it out")
+        return Limits(max_members, max_predict_ms)
+
     def plan(self, record: StudyRecord, n_trials: int | None, given: Plan | None = None) -> Plan:
         """The plan as it was recorded, or else as `given`, or the default; topped up to `n_trials`, recorded again.
 
@@ -169,7 +179,7 @@ class Study:
 
     def carry_out(
         self, plan: Plan, record: StudyRecord, stop: Stop, workers: Workers, *, callbacks: Sequence[Callback] = (),
-        refit: bool = False, verbose: int = 0,
+        refit: bool = False, limits: Limits = NO_LIMITS, verbose: int = 0,
     ) -> tuple[Ensemble, Findings]:  # fmt: skip
         """Run the plan, and make the ensemble and the findings of what was finished.
 
@@ -199,7 +209,7 @@ class Study:
                         clock.record()
             if len(library) == 0:
                 raise _nothing_found(curves.failures(), plan, stop)
-            ensembles = averages(library, self.dataset, self.problem.scorer, self.problem.seed)
+            ensembles = self._averages(library, record, limits)
             ensembles = [self._tested(one, record) for one in ensembles]
             refits = self._train_again(ensembles[0], record, workers, stop) if refit else {}
         clock.record()
@@ -207,12 +217,10 @@ class Study:
         ended = "finished" if is_whole and record.is_over(plan.n_trials) else _early_end(record, stop)
         decided = pd.concat(decisions, ignore_index=True)
         findings = self._findings(plan, record, ensembles, library, curves, candidates, decided, chance, ended)
-        sound = {
-            number: fit
-            for number, fit in (refits or {}).items()
-            if fit.outcomes[0] is None or not fit.outcomes[0].failed
-        }
-        kept = [_KEPT.format(number) for number in refits or {} if number not in sound]
+        sound = {key: fit for key, fit in (refits or {}).items() if not (fit.outcomes[0] and fit.outcomes[0].failed)}
+        kept = [
+            _KEPT.format(number) for number in sorted({number for number, _ in (refits or {}).keys() - sound.keys()})
+        ]
         findings = replace(findings, warnings=(*findings.warnings, *kept))
         return self._ensemble(ensembles[0], record, sound), findings
 
@@ -224,9 +232,20 @@ class Study:
         recipes = [learner.recipe(config) for config in (*drawing.first, *configs)]
         return loss_at_chance(recipes, learner.examples(self.dataset.parts[0]))
 
-    def _train_again(self, chosen: Average, record: StudyRecord, workers: Workers, stop: Stop) -> dict[int, Any] | None:
+    def _averages(self, library: Library, record: StudyRecord, limits: Limits) -> list[Average]:
+        """The ensembles of the library, of which one may be a soup of the best trial's weights."""
+        problem, soup = self.problem, None
+        if isinstance(problem.learner, MLPLearner):
+            run = best_run(library, problem.learner.weights[-1])
+            soup = soup_of(run, lambda member: self._of_folds(member, record), self.dataset, problem.scorer)
+        return averages(library, self.dataset, problem.scorer, problem.seed, problem.learner.price, limits, soup)
+
+    def _of_folds(self, member: Member, record: StudyRecord) -> list[Network]:
+        return [self._kept_predictor(member, part.fold, record) for part in self.dataset.parts]
+
+    def _train_again(self, chosen: Average, record: StudyRecord, workers: Workers, stop: Stop) -> Refits | None:
         """The chosen members, trained on all rows but the test rows; None if it was stopped before."""
-        members = [member.result for member in chosen.members]
+        members = [part.result for member in chosen.members for part in member.ingredients or (member,)]
         return train_again(self.problem, members, record.refits, workers, stop)
 
     def _tested(self, average: Average, record: StudyRecord) -> Average:
@@ -239,17 +258,19 @@ class Study:
         outputs = ensemble.outputs(*(rows_of(part.inputs, rows) for part in parts))
         return replace(average, test_score=score_rows(self.problem.scorer, self.dataset, rows, outputs))
 
-    def _ensemble(self, chosen: Average, record: StudyRecord, refits: Mapping[int, Any] = NO_REFITS) -> Ensemble:
+    def _ensemble(self, chosen: Average, record: StudyRecord, refits: Refits = NO_REFITS) -> Ensemble:
         """The members as they were chosen, each with the models of its folds, but for those in `refits`."""
         predictors: list[Any] = []
         votes, places = [], []
         folds = tuple(part.encoding for part in self.dataset.folds if isinstance(part.encoding, Encoding))
         for member, vote in zip(chosen.members, chosen.votes, strict=True):
-            refit = refits.get(member.result.number)
-            parts = [None] if refit is not None else [part.fold for part in self.dataset.parts]
+            is_refitted = self._is_refitted(member, refits)
+            parts = [None] if is_refitted else [part.fold for part in self.dataset.parts]
             for fold in parts:
-                fit = refit if fold is None else self._kept_fit(member, fold, record)
-                predictors.append(self.problem.learner.predictor(fit, member.weights))
+                if fold is None:
+                    predictors.append(self._refitted(member, refits))
+                else:
+                    predictors.append(self._kept_predictor(member, fold, record))
                 votes.append(vote / len(parts))
                 places.append(0 if fold is None or not folds else fold + 1)
         return Ensemble(
@@ -263,14 +284,27 @@ class Study:
             places=tuple(places),
         )
 
-    def _kept_fit(self, member: Member, fold: int, record: StudyRecord) -> Any:
+    def _kept_predictor(self, member: Member, fold: int, record: StudyRecord) -> Any:
+        if member.ingredients:
+            return Network.mean([self._kept_predictor(one, fold, record) for one in member.ingredients])
         number, budget = member.result.number, member.result.budget
         saved = record.checkpoints.load(number, budget, fold)
         if saved is None:
             raise FileNotFoundError(f"the checkpoint of trial {number} at {budget} epochs has disappeared")
-        return self.problem.learner.load(*saved)
+        return self.problem.learner.predictor(self.problem.learner.load(*saved), member.weights)
 
-    def _about(self, chosen: Average, refits: Collection[int]) -> dict[str, Any]:
+    def _is_refitted(self, member: Member, refits: Refits) -> bool:
+        """Are all its weights among the refits? Patience may have ended one before the epoch of a checkpoint."""
+        found = ((one, refits.get((one.result.number, one.result.epochs))) for one in member.ingredients or (member,))
+        return all(fit is not None and one.weights in self.problem.learner.kinds(fit) for one, fit in found)
+
+    def _refitted(self, member: Member, refits: Refits) -> Any:
+        if member.ingredients:
+            return Network.mean([self._refitted(one, refits) for one in member.ingredients])
+        fit = refits[member.result.number, member.result.epochs]
+        return self.problem.learner.predictor(fit, member.weights)
+
+    def _about(self, chosen: Average, refits: Refits) -> dict[str, Any]:
         scores = {
             "valid_value": chosen.valid_value,
             "honest_score": chosen.honest_score,
@@ -284,10 +318,10 @@ class Study:
             "members": [
                 {
                     "trial_number": member.result.number,
-                    "epoch": member.result.epochs,
-                    "weights": member.weights,
+                    "epoch": member.epoch,
+                    "weights": member.kind,
                     "seed": member.result.seed,
-                    "refit": member.result.number in refits,
+                    "refit": self._is_refitted(member, refits),
                     "config": member.result.config,
                 }
                 for member in chosen.members

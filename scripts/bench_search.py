@@ -219,7 +219,8 @@ class Trace:
     def score(self):
         self.rows.append({"share": SHARES[len(self.rows)], "epochs": self.spent})
         if len(self.members):
-            self.found = averages(self.members, self.problem.dataset, self.problem.scorer, self.problem.seed)
+            problem = self.problem
+            self.found = averages(self.members, problem.dataset, problem.scorer, problem.seed, problem.learner.price)
             ensemble, single = self.found[0], self.single
             self.rows[-1] |= {"honest_single": single.honest_score, "honest_ensemble": ensemble.honest_score}
 

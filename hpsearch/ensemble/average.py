@@ -8,8 +8,9 @@ together. (The mean of five scores would do for a log-loss. An R² or an area un
 not defined where a class is missing.)
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,9 +20,12 @@ from hpsearch.data.dataset import Dataset
 from hpsearch.data.scoring import Scorer
 from hpsearch.data.splits import rotations, strata
 from hpsearch.ensemble.evidence import Evidence, Floats, RowLosses, RowNumbers
-from hpsearch.ensemble.kinds import Kind, Votes, kinds_of
+from hpsearch.ensemble.kinds import Kind, Limits, Votes, kinds_of
 from hpsearch.ensemble.members import Library, Member
+from hpsearch.orchestrator.learner import Price
 from hpsearch.orchestrator.training import score_rows
+
+NO_LIMITS = Limits()
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class Average:
         honest_deviation: of the scores of the five fifths, NaN where these are not defined.
         honest_predictions: (n_select, n_outputs) float64, each selection row as predicted by what the other fifths
             chose.
+        price: of its members, and of all their folds; NaN where it is not known.
         test_score: NaN until it is known, and without test rows.
     """
 
@@ -47,6 +52,7 @@ class Average:
     honest_score: float
     honest_deviation: float
     honest_predictions: Floats
+    price: Price
     test_score: float = float("nan")
 
 
@@ -68,21 +74,33 @@ class Choice:
         return min(self.losses, key=lambda name: float(self.losses[name].mean()))
 
 
-def average(
-    members: Sequence[Member], votes: NDArray[np.float64], positions: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """The members' mean predictions, weighted by votes, for positions among the held-out rows, (n_positions, n_outputs).
-    """
+def average(members: Sequence[Member], votes: NDArray[np.float64], positions: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The members' mean predictions, weighted by votes, for positions among the held-out rows, (n_positions, n_outputs)."""
     total = np.zeros((len(positions), members[0].predictions.shape[1]))
     for member, vote in zip(members, votes, strict=True):
         total += vote * member.predictions[positions]
     return total
 
 
-def averages(library: Library, dataset: Dataset, scorer: Scorer, seed: int) -> list[Average]:
-    """One ensemble of each kind; the chosen one first."""
-    evidence = Evidence.of(library.members, dataset)
-    kinds = kinds_of(library, evidence)
+def averages(
+    library: Library, dataset: Dataset, scorer: Scorer, seed: int, price_of: Callable[[Mapping[str, Any]], Price],
+    limits: Limits = NO_LIMITS, soup: Member | None = None,
+) -> list[Average]:  # fmt: skip
+    """One ensemble of each kind, within the limits; the chosen one first.
+
+    price_of: what a model of a config costs.
+    """
+    members = [*library.members, *([] if soup is None else [soup])]
+    prices = [price_of(member.result.config) for member in members]
+    predict_ms = len(dataset.parts) * np.array([price.predict_ms for price in prices])
+    size_mb = len(dataset.parts) * np.array([price.size_mb for price in prices])
+    affordable = np.flatnonzero(limits.affordable(predict_ms))
+    predict_ms, size_mb = predict_ms[affordable], size_mb[affordable]
+    evidence = Evidence.of([members[place] for place in affordable], dataset)
+    kinds = {
+        name: replace(kind, limited=lambda votes: limits.within(votes, predict_ms))
+        for name, kind in kinds_of(library, evidence).items()
+    }
     select = dataset.rows.select
     like = strata(dataset.y[select], dataset.task)
     parts = rotations(like, random_state=seed)
@@ -92,8 +110,8 @@ def averages(library: Library, dataset: Dataset, scorer: Scorer, seed: int) -> l
     def made(name: str, honest: Sequence[Votes]) -> Average:
         votes = final.votes[name]
         voters = np.flatnonzero(votes)
-        members = tuple(evidence.members[position] for position in voters)
-        valid_predictions = average(members, votes[voters], np.arange(len(dataset.rows.valid)))
+        voting = tuple(evidence.members[position] for position in voters.tolist())
+        valid_predictions = average(voting, votes[voters], np.arange(len(dataset.rows.valid)))
         valid_value = score_rows(scorer, dataset, dataset.rows.valid, valid_predictions)
         predictions, scores = np.empty((len(select), dataset.n_outputs)), []
         for part, rotated_votes in enumerate(honest):
@@ -103,31 +121,37 @@ def averages(library: Library, dataset: Dataset, scorer: Scorer, seed: int) -> l
         defined = [score for score in scores if np.isfinite(score)]
         deviation = float(np.std(defined)) if len(defined) > 1 else float("nan")
         honest_score = score_rows(scorer, dataset, select, predictions)
-        return Average(name, members, votes[voters], valid_value, honest_score, deviation, predictions)
+        price = Price(float(size_mb[voters].sum()), float(predict_ms[voters].sum()))
+        return Average(name, voting, votes[voters], valid_value, honest_score, deviation, predictions, price)
 
     chosen = made(final.best, [choice.votes[choice.best] for choice in rotated])
     others = [made(name, [choice.votes[name] for choice in rotated]) for name in kinds if name != chosen.name]
     return [chosen, *others]
 
 
-def choose(kinds: Mapping[str, Kind], evidence: Evidence, rows: RowNumbers, like: NDArray[np.int64], seed: int) -> Choice:
+def choose(
+    kinds: Mapping[str, Kind], evidence: Evidence, rows: RowNumbers, like: NDArray[np.int64], seed: int
+) -> Choice:
     """What each kind chooses on these selection rows, and what it would lose on rows like them.
 
     like: (n_select,), strata of the selection rows.
     """
     parts = rotations(like[rows], random_state=seed)
-    votes = {name: [] for name in kinds}
+    votes: dict[str, list[Votes]] = {name: [] for name in kinds}
     of_truth, of_any = np.empty((2, len(kinds), len(rows)))
     for part in range(parts.max() + 1):
         held = np.flatnonzero(parts == part)
         others = rows[parts != part] if len(held) < len(rows) else rows
         for place, (name, kind) in enumerate(kinds.items()):
-            votes[name].append(kind.votes(others))
+            votes[name].append(kind.chosen(others))
             mixed = evidence.mixed(votes[name][-1], rows[held])
             of_truth[place, held], of_any[place, held] = evidence.losses(mixed, rows[held])
     losses = RowLosses(of_truth, of_any, evidence.row_weights[rows]).on(np.arange(len(rows)))
     return Choice(
-        {name: np.mean(votes[name], axis=0) if kind.is_bagged else kind.votes(rows) for name, kind in kinds.items()},
+        {
+            name: kind.limited(np.mean(votes[name], axis=0)) if kind.is_bagged else kind.chosen(rows)
+            for name, kind in kinds.items()
+        },
         dict(zip(kinds, losses, strict=True)),
     )
 
@@ -136,7 +160,7 @@ def leaderboard(ensembles: Sequence[Average]) -> pd.DataFrame:
     """Ensembles and best single models, the chosen one first, then by honest score.
 
     Columns: ensemble, n_members, valid_value (chosen on), honest_score, honest_deviation (between the fifths),
-    test_score, chosen.
+    test_score, size_mb on disk and predict_ms of 1,000 rows, see `Price`, chosen.
     """
     chosen, *others = ensembles
     # a score that is not defined comes last
@@ -149,6 +173,8 @@ def leaderboard(ensembles: Sequence[Average]) -> pd.DataFrame:
             "honest_score": [one.honest_score for one in ordered],
             "honest_deviation": [one.honest_deviation for one in ordered],
             "test_score": [one.test_score for one in ordered],
+            "size_mb": [one.price.size_mb for one in ordered],
+            "predict_ms": [one.price.predict_ms for one in ordered],
             "chosen": [one is chosen for one in ordered],
         }
     )

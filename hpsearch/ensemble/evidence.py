@@ -100,7 +100,7 @@ class Evidence:
         )
 
     def products(self, positions: RowNumbers, rows: RowNumbers) -> Floats:
-        """(n_members, n_members), weighted mean products of two members' errors, as `greedy_squared_error` takes them."""
+        """(n_members, n_members), weighted mean products of two members' errors, for `greedy_squared_error`."""
         errors = self.entries[np.ix_(positions, rows)]
         return np.asarray((errors * self._shares(rows)) @ errors.T)
 
@@ -111,7 +111,7 @@ class Evidence:
     def mixed(self, votes: Floats, rows: RowNumbers) -> Floats:
         """The votes' weighted average of the predictions, (n_rows, n_outputs)."""
         total = np.zeros((len(rows), self.targets.shape[1]))
-        for position in np.flatnonzero(votes):
+        for position in np.flatnonzero(votes).tolist():
             total += votes[position] * self.members[position].predictions[-self.n_rows :][rows]
         return total
 

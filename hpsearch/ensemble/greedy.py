@@ -52,7 +52,7 @@ def greedy_log_loss(probabilities: Floats, weights: Floats, max_steps: int = MAX
 
 
 def greedy_squared_error(products: Floats, max_steps: int = MAX_STEPS) -> Floats:
-    """The votes, (n_members,) in multiples of 1 / steps, that greedy selection gives to lower votesᵀ · products · votes.
+    """The votes, (n_members,) in multiples of 1 / steps, that greedy selection gives to lower votesᵀ products votes.
 
     Since votes sum to one, that is the weighted mean of the squared error of the average.
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hpsearch.ensemble.evidence import Evidence, Floats, RowNumbers
 from hpsearch.ensemble.greedy import greedy_log_loss, greedy_squared_error
@@ -25,21 +26,69 @@ Votes = Floats
 
 
 @dataclass(frozen=True)
+class Limits:
+    """What an ensemble may cost its user. One member at least votes, one of the cheapest if all are too dear.
+
+    Attributes:
+        max_members: ≥ 1, members that vote; with folds each is a model per fold.
+        max_predict_ms: > 0, of 1,000 rows on one core, see `Price`.
+
+    Raises ValueError for other numbers.
+    """
+
+    max_members: int | None = None
+    max_predict_ms: float | None = None
+
+    def __post_init__(self) -> None:
+        members, ms = self.max_members, self.max_predict_ms
+        if members is not None and (not isinstance(members, int | np.integer) or members is True or members < 1):
+            raise ValueError(f"max_members must be a whole number ≥ 1, or None, but got {members!r}")
+        if ms is not None and (not isinstance(ms, int | float) or ms is True or not ms > 0):
+            raise ValueError(f"max_predict_ms must be a number > 0, or None, but got {ms!r}")
+
+    def affordable(self, predict_ms: Floats) -> NDArray[np.bool_]:
+        """(n_members,), which may vote alone: those within the limit or, if there are none, the cheapest."""
+        if self.max_predict_ms is None:
+            return np.ones(len(predict_ms), dtype=bool)
+        return np.asarray(predict_ms <= max(self.max_predict_ms, predict_ms.min()))
+
+    def within(self, votes: Votes, predict_ms: Floats) -> Votes:
+        """The greatest of the votes, as many as may be, scaled to a sum of one."""
+        order = np.argsort(-votes, kind="stable")[: np.count_nonzero(votes)][: self.max_members]
+        if self.max_predict_ms is not None:
+            order = order[: max(1, int((predict_ms[order].cumsum() <= self.max_predict_ms).sum()))]
+        kept = np.zeros_like(votes)
+        kept[order] = votes[order] / votes[order].sum()
+        return kept
+
+
+@dataclass(frozen=True)
 class Kind:
     """A way to make an ensemble.
 
     Attributes:
         votes: what it gives by the evidence of these rows alone.
         is_bagged: are the votes the mean of those by several parts of the rows?
+        limited: what is left of votes within the limits.
     """
 
     votes: Callable[[RowNumbers], Votes]
     is_bagged: bool = False
+    limited: Callable[[Votes], Votes] = lambda votes: votes
+
+    def chosen(self, rows: RowNumbers) -> Votes:
+        """The votes by these rows, within the limits."""
+        return self.limited(self.votes(rows))
 
 
 def kinds_of(library: Library, evidence: Evidence) -> dict[str, Kind]:
-    """All kinds there are members for, the plainest first; the evidence is of all members of the library."""
+    """All kinds there are members for, the plainest first.
+
+    evidence: of those members of the library that may vote, in its order, and after them of soups.
+    """
     last_kind = library.members[0].result.ranked_by
+    n_soups = sum(bool(member.ingredients) for member in evidence.members)
+    n_members = len(evidence.members) - n_soups
     place = {member.key: position for position, member in enumerate(evidence.members)}
 
     def positions(members: Sequence[Member]) -> RowNumbers:
@@ -47,17 +96,17 @@ def kinds_of(library: Library, evidence: Evidence) -> dict[str, Kind]:
 
     best = {kind: positions(library.best_first(kind)) for kind in ("raw", "ema", "swa")}
     singles = {"best_model": best["raw"][:1], "parameter_ema": best["ema"][:1], "parameter_swa": best["swa"][:1]}
-    alike = {
-        "same_model_different_inits": positions(seeds_of_one_config(library.best_first(last_kind))),
-    }
+    singles["soup"] = np.arange(n_members, n_members + n_soups)
+    seeds = positions(seeds_of_one_config(library.best_first(last_kind)))
     tops = {
         "top_models": best["raw"],
         "top_models_ema": best["ema"],
-        "checkpoints": positions(checkpoints_of_one_run(library.members, last_kind)),
+        "checkpoints": positions([member for member in best_run(library, last_kind) if member.kind == "raw"]),
     }
-    pool = np.arange(min(len(evidence.members), most_pooled(evidence.n_rows)))
+    pool = np.arange(min(n_members, most_pooled(evidence.n_rows)))
     kinds = {name: _equal(evidence, members) for name, members in singles.items() if len(members)}
-    kinds |= {name: _equal(evidence, members) for name, members in alike.items() if len(members) > 1}
+    if len(seeds) > 1:
+        kinds["same_model_different_inits"] = _equal(evidence, seeds)
     kinds |= {name: _most(evidence, members) for name, members in tops.items() if len(members)}
     kinds["greedy"] = Kind(lambda rows: _greedy(evidence, pool, rows), is_bagged=True)
     if evidence.n_rows >= FEWEST_STACKED:
@@ -80,10 +129,10 @@ def seeds_of_one_config(best_first: Sequence[Member]) -> list[Member]:
     return max(several, key=lambda members: np.mean([member.valid_value for member in members]), default=[])
 
 
-def checkpoints_of_one_run(ranked: Sequence[Member], last_kind: str) -> list[Member]:
-    """The raw weights along the run of the best trial, best first: where the schedule is cyclic, a snapshot ensemble."""
-    best = next((member.result.number for member in ranked if member.kind == last_kind), None)
-    return [member for member in ranked if member.result.number == best and member.kind == "raw"]
+def best_run(library: Library, last_kind: str) -> list[Member]:
+    """All members of the best trial, by the kind of weights that ranks trials, best first."""
+    best = library.best_first(last_kind)[0].result.number
+    return [member for member in library.members if member.result.number == best]
 
 
 def most_members(losses: Floats) -> int:

@@ -18,6 +18,8 @@ from hpsearch.orchestrator.standing import MAX_MEMBERS
 
 MAX_POOL = 200
 """At most so many members of all kinds stand for a choice from the whole library."""
+SOUP = "soup"
+"""The weights of a member that are the mean of those of its ingredients."""
 KINDS_OF_WEIGHTS = ("raw", "ema", "swa")
 MOST_BYTES = 2**28
 """Predictions beyond are kept in a temporary file."""
@@ -30,10 +32,12 @@ class Member:
     Attributes:
         result: the trial it comes from, as it was at the end of a rung.
         weights: of the fit at that time, see `Learner.kinds`.
+        ingredients: of a soup, the members of one trial whose weights it is the mean of.
     """
 
     result: TrialResult
     weights: str
+    ingredients: tuple["Member", ...] = ()
 
     @property
     def valid_value(self) -> float:
@@ -53,7 +57,7 @@ class Member:
 
     @property
     def kind(self) -> str:
-        """"raw", "ema" or "swa"; a checkpoint holds raw weights."""
+        """ "raw", "ema", "swa" or "soup"; a checkpoint holds raw weights."""
         return "raw" if self.weights.startswith(CHECKPOINT) else self.weights
 
     @property
@@ -121,7 +125,7 @@ def _best_of_trials(ranked: Sequence[Member], weights: str) -> list[Member]:
 
 
 class _Shelf:
-    """Room for the predictions of so many members: in memory or, beyond `MOST_BYTES`, in a file that nobody else sees."""
+    """Room for the predictions of so many members: in memory or, beyond `MOST_BYTES`, in a temporary file."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         if 4 * np.prod(shape, dtype=np.int64) <= MOST_BYTES:

@@ -8,16 +8,20 @@ from sklearn.metrics import log_loss
 from hpsearch.data.dataset import prepare
 from hpsearch.data.scoring import Scorer
 from hpsearch.data.splits import rotations, strata
-from hpsearch.ensemble import average as averaging
 from hpsearch.ensemble.average import average, averages, choose, leaderboard
 from hpsearch.ensemble.evidence import Evidence
-from hpsearch.ensemble.kinds import Kind, kinds_of, most_members
+from hpsearch.ensemble.kinds import Kind, most_members
 from hpsearch.ensemble.members import MAX_POOL, Library, Member, member_table
+from hpsearch.orchestrator.learner import Price
 from hpsearch.orchestrator.records import FoldScores, RungRecord, TrialResult
 from hpsearch.orchestrator.standing import MAX_MEMBERS
 from hpsearch.orchestrator.training import score_rows
 
 N_CLASSES = 3
+
+
+def free(config):
+    return Price(0.0, 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +82,7 @@ def library_of(*results) -> Library:
 
 def test_equal_models_with_independent_errors_are_averaged(dataset, scorer):
     library = library_of(*(result(dataset, scorer, number, noise=2.0) for number in range(40)))
-    chosen, *others = averages(library, dataset, scorer, seed=0)
+    chosen, *others = averages(library, dataset, scorer, 0, free)
     assert len(chosen.members) > 10
     assert {chosen.name, *(other.name for other in others)} == {
         "best_model", "parameter_ema", "top_models", "top_models_ema", "checkpoints", "greedy",
@@ -92,7 +96,7 @@ def test_equal_models_with_independent_errors_are_averaged(dataset, scorer):
 def test_bad_models_get_no_vote(dataset, scorer):
     good = [result(dataset, scorer, number, noise=0.3) for number in range(3)]
     bad = [result(dataset, scorer, number, noise=20.0) for number in range(3, 30)]
-    chosen = averages(library_of(*bad, *good), dataset, scorer, seed=0)[0]
+    chosen = averages(library_of(*bad, *good), dataset, scorer, 0, free)[0]
     assert {member.result.number for member in chosen.members} <= {0, 1, 2}
 
 
@@ -101,7 +105,7 @@ def test_the_honest_score_is_what_the_choice_scores_on_other_rows(dataset, score
     honest, test, valid = [], [], []
     for study in range(30):
         results = [result(dataset, scorer, 1000 * study + number, noise=2.5) for number in range(20)]
-        chosen = averages(library_of(*results), dataset, scorer, seed=study)[0]
+        chosen = averages(library_of(*results), dataset, scorer, study, free)[0]
         honest.append(chosen.honest_score)
         test.append(score_on_test_rows(dataset, scorer, chosen, 2.5))
         valid.append(result(dataset, scorer, chosen.members[0].result.number, noise=2.5).value)
@@ -145,13 +149,13 @@ def test_losses_of_numbers_are_squared_errors():
 def test_what_predicts_a_fifth_was_chosen_without_it(dataset, scorer):
     """The contract of the honest score: whatever is true of a fifth, its honest predictions are the same."""
     library = library_of(*(result(dataset, scorer, number, 2.0) for number in range(12)))
-    before = averages(library, dataset, scorer, seed=0)
+    before = averages(library, dataset, scorer, 0, free)
     select = dataset.rows.select
     parts = rotations(strata(dataset.y[select], dataset.task), random_state=0)
     for part in range(5):
         targets, fifth = dataset.targets.copy(), parts == part
         targets[select[fifth]] = np.roll(targets[select[fifth]], 1, axis=1)
-        after = averages(library, replace(dataset, targets=targets), scorer, seed=0)
+        after = averages(library, replace(dataset, targets=targets), scorer, 0, free)
         of_kind = {one.name: one for one in after}
         for one in before[1:]:
             if one.name != after[0].name:
@@ -224,7 +228,7 @@ def test_a_trial_is_represented_by_its_best_rung_end(dataset, scorer):
 
 def test_the_leaderboard_marks_the_chosen_and_sorts_the_rest(dataset, scorer):
     library = library_of(*(result(dataset, scorer, number, 2.0) for number in range(20)))
-    ensembles = averages(library, dataset, scorer, seed=0)
+    ensembles = averages(library, dataset, scorer, 0, free)
     table = leaderboard(ensembles)
     assert table["chosen"].tolist() == [True] + [False] * (len(ensembles) - 1)
     assert table["honest_score"].tolist()[1:] == sorted(table["honest_score"].tolist()[1:], reverse=True)
@@ -258,7 +262,7 @@ def test_a_score_that_is_not_defined_on_a_fifth_is_honest_on_all():
     y[::30] = 1
     dataset, scorer, library = two_classes(y)
     assert dataset.y[dataset.rows.select].sum() < 5
-    for one in averages(library, dataset, scorer, seed=0):
+    for one in averages(library, dataset, scorer, 0, free):
         assert 0.5 < one.honest_score <= 1
 
 
@@ -273,7 +277,7 @@ def test_an_r2_is_honest_on_small_fifths():
         predictions = (0.5 * dataset.targets[dataset.rows.heldout]).astype(np.float32)
         both = {"raw": predictions, "ema": predictions}
         results.append(made_up(number, dict.fromkeys(both, 0.7), both))
-    chosen = averages(library_of(*results), dataset, scorer, seed=0)[0]
+    chosen = averages(library_of(*results), dataset, scorer, 0, free)[0]
     rows = dataset.rows.select
     assert chosen.honest_score == pytest.approx(score_rows(scorer, dataset, rows, 0.5 * dataset.targets[rows]))
 
@@ -286,7 +290,7 @@ def test_fifths_without_weight_do_not_spoil_the_honest_score():
     weights[dataset.rows.valid] = 1
     weights[dataset.rows.select[:4]] = 1
     dataset, scorer, library = two_classes(y, weights, "neg_log_loss")
-    for one in averages(library, dataset, scorer, seed=0):
+    for one in averages(library, dataset, scorer, 0, free):
         assert np.isfinite(one.honest_score)
 
 
@@ -306,7 +310,7 @@ def test_row_weights_count_in_the_choice():
         value = score_rows(scorer, dataset, dataset.rows.valid, predictions[: len(dataset.rows.valid)])
         return made_up(number, {"raw": value, "ema": value}, {"raw": predictions, "ema": predictions})
 
-    chosen = averages(library_of(expert(0, left), expert(1, ~left)), dataset, scorer, seed=0)[0]
+    chosen = averages(library_of(expert(0, left), expert(1, ~left)), dataset, scorer, 0, free)[0]
     assert {member.result.number for member in chosen.members} == {0}
 
 
