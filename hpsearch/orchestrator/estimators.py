@@ -58,6 +58,10 @@ class EstimatorPredictor:
         """(n_rows, n_outputs) float32, see `teaching.outputs`."""
         return outputs(self.estimator, self.target, inputs)
 
+    def add_votes(self, inputs: Any, vote: float, outputs: NDArray[np.float64]) -> None:
+        """outputs += vote · what it predicts."""
+        outputs += vote * self.predict(inputs)
+
     def save(self) -> tuple[Tensors, Meta]:
         meta = {"kind": "estimator", "target": self.target.to_json(), "n_inputs": self.n_inputs}
         return {"estimator": to_bytes(self.estimator, self.trusted)}, meta

@@ -11,7 +11,7 @@ from hpsearch.data.dataset import Dataset
 from hpsearch.mlp import train
 from hpsearch.mlp.losses import LOSSES
 from hpsearch.mlp.outcome import Outcome
-from hpsearch.mlp.predict import last_layers_exact, predict
+from hpsearch.mlp.predict import add_votes, predict
 from hpsearch.mlp.recipe import LBFGS, Recipe
 from hpsearch.mlp.stack import Architecture, Stack, training_operations
 from hpsearch.orchestrator.learner import CHECKPOINT, Meta, Price, Tensors
@@ -52,12 +52,9 @@ class Network:
         """(n_weights,) float32."""
         return np.asarray(self.stack.weights[0])
 
-    def predict(self, inputs: Any) -> NDArray[Any]:
-        """(n_rows, n_outputs), in the precision of the inputs, float32 or float64."""
-        if inputs.dtype == np.float64:
-            (outputs,) = LOSSES[self.loss].link(last_layers_exact(self.stack, inputs))
-        else:
-            (outputs,) = predict(self.stack, self.loss, inputs, np.arange(len(inputs)))
+    def predict(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n_rows, n_outputs) for `inputs` (n_rows, n_inputs): class probabilities, or standardised numbers."""
+        (outputs,) = predict(self.stack, self.loss, inputs, np.arange(len(inputs)))
         return np.asarray(outputs)
 
     @classmethod
@@ -66,6 +63,10 @@ class Network:
         every = np.stack([network.weights for network in networks])
         weights = every.mean(axis=0, keepdims=True, dtype=np.float64).astype(np.float32)
         return replace(networks[0], stack=replace(networks[0].stack, weights=weights))
+
+    def add_votes(self, inputs: NDArray[np.float32], vote: float, outputs: NDArray[np.float64]) -> None:
+        """outputs += vote · what it predicts."""
+        add_votes(self.stack, self.loss, inputs, vote, outputs)
 
     def save(self) -> tuple[Tensors, Meta]:
         meta = {"kind": "network", "architecture": asdict(self.stack.architecture), "loss": self.loss}
