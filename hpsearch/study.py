@@ -245,7 +245,8 @@ class Study:
         problem, soup = self.problem, None
         if isinstance(problem.learner, MLPLearner):
             run = best_run(library, problem.learner.weights[-1])
-            soup = soup_of(run, lambda member: self._of_folds(member, record), self.dataset, problem.scorer)
+            view = problem.learner.view(run[0].result.config, self.dataset)
+            soup = soup_of(run, lambda member: self._of_folds(member, record), view, problem.scorer)
         return averages(library, self.dataset, problem.scorer, problem.seed, problem.learner.price, limits, soup)
 
     def _of_folds(self, member: Member, record: StudyRecord) -> list[Network]:
