@@ -74,7 +74,7 @@ class Choice:
         return min(self.losses, key=lambda name: float(self.losses[name].mean()))
 
 
-def average(members: Sequence[Member], votes: NDArray[np.float64], positions: NDArray[np.int64]) -> NDArray[np.float64]:
+def average(members: Sequence[Member], votes: Floats, positions: RowNumbers) -> Floats:
     """The members' mean predictions, weighted by votes, for positions among the held-out rows, (n_positions, n_outputs)."""
     total = np.zeros((len(positions), members[0].predictions.shape[1]))
     for member, vote in zip(members, votes, strict=True):
