@@ -1,11 +1,11 @@
 """Ensembles of the library, side by side, and the one that is chosen: what a user takes home.
 
 Probabilities are averaged, not logits. Each kind chooses its votes on the selection rows, see `kinds`. What its choice
-is worth is told by rows it was not made on: five times on four fifths of the rows, and the loss on the others. The kind
-with the least such loss is chosen. The honest score repeats all of that, with the choice of the kind, on four fifths of
-the selection rows in rotation; what was chosen predicts the remaining fifth, and the predictions of all five are scored
-together. (The mean of five scores would do for a log-loss. An R² or an area under a curve is biased on few rows, and
-not defined where a class is missing.)
+is worth is told by rows it was not made on: five times on four fifths of the rows, and the loss on the others. The
+favourite kind is chosen, unless another one's such loss is clearly less. The honest score repeats all of that, with the
+choice of the kind, on four fifths of the selection rows in rotation; what was chosen predicts the remaining fifth, and
+the predictions of all five are scored together. (The mean of five scores would do for a log-loss. An R² or an area
+under a curve is biased on few rows, and not defined where a class is missing.)
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +26,7 @@ from hpsearch.orchestrator.learner import Price
 from hpsearch.orchestrator.training import score_rows
 
 NO_LIMITS = Limits()
+FAVOURITE = "greedy"
 
 
 @dataclass(frozen=True)
@@ -70,11 +71,18 @@ class Choice:
 
     @property
     def best(self) -> str:
-        """The kind with the least loss; ties go to the plainest."""
-        return min(self.losses, key=lambda name: float(self.losses[name].mean()))
+        """The favourite, unless the kind with the least loss loses less by more than a standard error.
+
+        The standard error is that of the paired difference. Where few rows cannot tell the kinds apart, a lucky single
+        model should not be taken for the best.
+        """
+        least = min(self.losses, key=lambda name: float(self.losses[name].mean()))
+        favourite = FAVOURITE if FAVOURITE in self.losses else least
+        excess = self.losses[favourite] - self.losses[least]
+        return favourite if excess.mean() <= excess.std() / np.sqrt(len(excess)) else least
 
 
-def average(members: Sequence[Member], votes: NDArray[np.float64], positions: NDArray[np.int64]) -> NDArray[np.float64]:
+def average(members: Sequence[Member], votes: Floats, positions: RowNumbers) -> Floats:
     """The members' mean predictions by their votes, for positions among the held-out rows, (n_positions, n_outputs)."""
     total = np.zeros((len(positions), members[0].predictions.shape[1]))
     for member, vote in zip(members, votes, strict=True):
@@ -146,7 +154,7 @@ def choose(
             votes[name].append(kind.chosen(others))
             mixed = evidence.mixed(votes[name][-1], rows[held])
             of_truth[place, held], of_any[place, held] = evidence.losses(mixed, rows[held])
-    losses = RowLosses(of_truth, of_any, evidence.row_weights[rows]).on(np.arange(len(rows)))
+    losses = RowLosses(of_truth, of_any, evidence.row_weights[evidence.n_valid :][rows]).on(np.arange(len(rows)))
     return Choice(
         {
             name: kind.limited(np.mean(votes[name], axis=0)) if kind.is_bagged else kind.chosen(rows)
