@@ -29,6 +29,7 @@ from hpsearch.ensemble.kinds import Limits, best_run
 from hpsearch.ensemble.members import Library, Member, member_table
 from hpsearch.ensemble.soup import soup_of
 from hpsearch.mlp.kernels import one_blas_thread
+from hpsearch.orchestrator.calibration import nominal_seconds
 from hpsearch.orchestrator.effort import Effort, effort_of
 from hpsearch.orchestrator.estimators import described
 from hpsearch.orchestrator.networks import MLPLearner, Network
@@ -205,7 +206,7 @@ class Study:
         )
         with stop.on_interrupt(), one_blas_thread(), quiet_scores(), workers:
             chance = self._loss_at_chance(plan)
-            with ProgressReport(plan, verbose) as progress:
+            with ProgressReport(plan, verbose, self._seconds(plan, workers, refit)) as progress:
                 for event in run(self.problem, plan, record, workers, stop):
                     progress.update(event)
                     if isinstance(event, StageRecord):
@@ -230,6 +231,11 @@ class Study:
         ]
         findings = replace(findings, warnings=(*findings.warnings, *kept))
         return self._ensemble(ensembles[0], record, sound), findings
+
+    def _seconds(self, plan: Plan, workers: Workers, refit: bool) -> float | None:
+        """What the whole plan may take; nobody knows that of estimators."""
+        is_known = isinstance(self.problem.learner, MLPLearner)
+        return nominal_seconds(self.problem, plan, workers.n_workers, refit) if is_known else None
 
     def _loss_at_chance(self, plan: Plan) -> pd.DataFrame:
         drawing, learner = self.problem.drawing, self.problem.learner

@@ -192,6 +192,16 @@ def plan_text(plan: Plan) -> str:
     )
 
 
+UNITS = ((3600, "hours"), (60, "minutes"), (1, "s"))
+
+
+def time_text(*seconds: float) -> str:
+    """Times to one significant digit in one unit, that of the longest: "20 s", "2 to 3 minutes"."""
+    size, unit = next(((size, unit) for size, unit in UNITS if max(seconds) >= 2 * size), UNITS[-1])
+    counts = dict.fromkeys(f"{max(1, float(f'{each / size:.1g}')):g}" for each in seconds)
+    return f"{' to '.join(counts)} {unit}"
+
+
 def counted(count: int, noun: str) -> str:
     """A count and what it counts, which ends in s unless it is one."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
