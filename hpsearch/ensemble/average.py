@@ -71,15 +71,15 @@ class Choice:
 
     @property
     def best(self) -> str:
-        """The favourite, unless the kind with the least loss loses less by more than a standard error.
+        """The favourite, unless the kind with the least loss loses less by more than two standard errors.
 
-        The standard error is that of the paired difference. Where few rows cannot tell the kinds apart, a lucky single
-        model should not be taken for the best.
+        They are those of the paired difference. Where few rows cannot tell the kinds apart, a lucky single model should
+        not be taken for the best.
         """
         least = min(self.losses, key=lambda name: float(self.losses[name].mean()))
         favourite = FAVOURITE if FAVOURITE in self.losses else least
         excess = self.losses[favourite] - self.losses[least]
-        return favourite if excess.mean() <= excess.std() / np.sqrt(len(excess)) else least
+        return favourite if excess.mean() <= 2 * excess.std() / np.sqrt(len(excess)) else least
 
 
 def average(members: Sequence[Member], votes: Floats, positions: RowNumbers) -> Floats:

@@ -281,6 +281,22 @@ def default_space(
     )
 
 
+CLASSIC: Mapping[str, object] = {
+    "activation": "elu",
+    "initialiser": "he_normal",
+    "batch_norm": True,
+    "dropout": Uniform(0.0, 0.5, limits=(0.0, 0.9)),
+    "update": "nesterov",
+    "schedule": "constant",
+    "learning_rate_init": LogUniform(1e-3, 1e-1, limits=(1e-6, 10.0)),
+    "alpha": LogUniform(1e-6, 1e-2, limits=(1e-9, 10.0)),
+    "weight_decay": 0.0,
+    "encoding": "robust",
+}
+"""The classic recipe of the lecture notes, as entries of a space: He's initial weights, ELU, batch normalisation,
+dropout, Nesterov's momentum, no schedule. `search(X, y, space=CLASSIC)`; single entries are replaced with `|`."""
+
+
 def default_config(space: SearchSpace) -> dict[str, Any]:
     """The config of `space` next to our defaults: what a person would try first.
 
