@@ -22,11 +22,16 @@ from hpsearch.data.as_given import rows_of
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.encoding import Encoding
 from hpsearch.data.scoring import guess_scores, quiet_scores
+from hpsearch.data.table import as_frame
 from hpsearch.diagnostics.sanity import chance_table, loss_at_chance
 from hpsearch.ensemble.average import Average, averages, leaderboard
+from hpsearch.ensemble.calibration import calibrated
 from hpsearch.ensemble.candidates import Candidates
+from hpsearch.ensemble.conformal import Residuals
 from hpsearch.ensemble.ensemble import Ensemble
+from hpsearch.ensemble.honesty import fifths
 from hpsearch.ensemble.members import Library, Member, member_table
+from hpsearch.ensemble.selection import Selection
 from hpsearch.mlp.kernels import one_blas_thread
 from hpsearch.orchestrator.estimators import described
 from hpsearch.orchestrator.networks import MLPLearner
@@ -82,15 +87,21 @@ class Study:
         max_epochs: of the longest trials.
         title: of the report.
         guess_scores: what a constant guess scores, by part of the rows: "valid", "select", "test".
+        frame: the raw columns, (n_rows, n_columns).
+        calibrate: is the chosen ensemble to get a temperature?
     """
 
     problem: Problem[Any]
     max_epochs: int
     title: str
     guess_scores: dict[str, float]
+    frame: pd.DataFrame
+    calibrate: bool = False
 
     @classmethod
-    def of(cls, X: object, y: object, *, title: str, max_epochs: int | None = None, **asked: Any) -> "Study":
+    def of(
+        cls, X: object, y: object, *, title: str, max_epochs: int | None = None, calibrate: bool = False, **asked: Any
+    ) -> "Study":  # fmt: skip
         """Check what is asked: the arguments are those of `problem_of`.
 
         Raises:
@@ -98,9 +109,15 @@ class Study:
         """
         if not isinstance(title, str):
             raise ValueError(f"title must be text, but got {title!r}")
+        if not isinstance(calibrate, bool):
+            raise ValueError(f"calibrate must be True or False, but got {calibrate!r}")
         max_epochs = None if max_epochs is None else whole("max_epochs", max_epochs)
         problem, epochs = problem_of(X, y, max_epochs=max_epochs, **asked)
-        return cls(problem, epochs, title, guess_scores(problem.scorer, problem.dataset))
+        if calibrate and problem.dataset.task == "regression":
+            raise ValueError("calibrate=True is for probabilities, but the task is regression: there are none")
+        frame = as_frame(X)
+        frame = frame.drop(columns=y) if isinstance(y, str) else frame
+        return cls(problem, epochs, title, guess_scores(problem.scorer, problem.dataset), frame, calibrate)
 
     @property
     def dataset(self) -> Dataset:
@@ -200,6 +217,8 @@ class Study:
             if len(library) == 0:
                 raise _nothing_found(curves.failures(), plan, stop)
             ensembles = averages(library, self.dataset, self.problem.scorer, self.problem.seed)
+            if self.calibrate:
+                ensembles.insert(0, calibrated(ensembles[0], self.dataset, self.problem.scorer, self.problem.seed))
             ensembles = [self._tested(one, record) for one in ensembles]
             refits = self._train_again(ensembles[0], record, workers, stop) if refit else {}
         clock.record()
@@ -261,7 +280,23 @@ class Study:
             about=self._about(chosen, refits),
             folds=folds if any(places) else (),
             places=tuple(places),
+            temperature=chosen.temperature,
+            residuals=self._residuals(chosen),
         )
+
+    def _residuals(self, chosen: Average) -> Residuals | None:
+        if self.dataset.task != "regression":
+            return None
+        select, weights = self.dataset.rows.select, self.dataset.sample_weight
+        predicted = np.asarray(self.dataset.target.decode(chosen.honest_predictions), dtype=np.float64)
+        return Residuals.of(
+            predicted, self.dataset.y[select].astype(np.float64), None if weights is None else weights[select]
+        )
+
+    def _selection(self, chosen: Average) -> Selection:
+        seed = self.problem.seed
+        parts = fifths(self.dataset, seed)
+        return Selection.of(self.dataset, self.frame, chosen.honest_predictions, parts, self.problem.scorer, seed)
 
     def _kept_fit(self, member: Member, fold: int, record: StudyRecord) -> Any:
         number, budget = member.result.number, member.result.budget
@@ -323,6 +358,7 @@ class Study:
             decisions=decisions,
             candidates=final,
             leaderboard=leaderboard(ensembles),
+            selection=self._selection(ensembles[0]),
             chance=chance,
             best_config=best_config,
             best_value=best_value,

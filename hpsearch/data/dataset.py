@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,9 @@ class Dataset:
     `targets`: (n_rows, n_outputs) float32.
     `y`: (n_rows,) int64 class codes, or float64 numbers in the user's units.
     `row_weights`: (n_rows,) float32, mean one over the fitting rows; ones without `sample_weight`.
-    `sample_weight`: (n_rows,) float64 as given, or None. `warnings`: sentences for the user.
+    `sample_weight`: (n_rows,) float64 as given, or None.
+    `class_weight`: (n_classes,) float64, what the rows of a class weigh more in training, or None.
+    `warnings`: sentences for the user.
     `fingerprint`: SHA-256 (hexadecimal) over all of this but the warnings: equal data, equal fingerprint.
 
     `folds`: with `cv`, one Dataset per fold, of the same table, target, weights and layout of inputs, with the fold's
@@ -51,6 +54,17 @@ class Dataset:
     fingerprint: str
     folds: tuple["Dataset", ...] = ()
     fold: int = 0
+    class_weight: NDArray[np.float64] | None = None
+
+    @property
+    def training_weights(self) -> NDArray[np.float32]:
+        """(n_rows,) `row_weights`, but on training rows times their `class_weight`, with the same mean there."""
+        if self.class_weight is None:
+            return self.row_weights
+        train, weights = self.rows.train, self.row_weights.copy()
+        raised = weights[train] * self.class_weight[self.y[train].astype(np.int64)]
+        weights[train] = raised * (weights[train].mean() / raised.mean())
+        return weights
 
     @property
     def parts(self) -> tuple["Dataset", ...]:
@@ -85,6 +99,7 @@ def prepare(
     task: str | None = None,
     categorical: Iterable[str | int] | None = None,
     sample_weight: object = None,
+    class_weight: object = None,
     X_test: object = None,
     y_test: object = None,
     test_size: float | int | None = None,
@@ -97,6 +112,7 @@ def prepare(
 
     `y` may be the name of a column of the DataFrame X, and `y_test` of X_test. `categorical`: names of columns that
     are categories whatever they look like; positions too if X is not a DataFrame. `sample_weight`: (n_rows,) ≥ 0.
+    `class_weight`: "balanced" or a dict of label → weight > 0, for training rows only.
     Test rows are either given (X_test, y_test: appended after the others, with weight 1) or dealt (`test_size`: a
     share in (0, 0.5], or a number of rows). `random_state`, 0 to 2⁶⁴ - 1, decides which rows play which part.
     With `encoded=False`, `inputs` is the table itself: a DataFrame if X was one, else an array, see `AsGiven.encode`.
@@ -126,6 +142,7 @@ def prepare(
 
     target = fit_target(labels, known_task, fitting_rows, column.name if isinstance(column.name, str) else "target")
     names = _categorical_names(categorical, frame, isinstance(X, pd.DataFrame))
+    of_classes = _class_weight(class_weight, target, target.codes(column), row_weights, fitting_rows)
     encoding: Encoding | AsGiven
     noticed: Sequence[str] = ()
     if encoded:
@@ -141,8 +158,13 @@ def prepare(
     arrays = {"inputs": digest(inputs), "targets": targets, "y": codes, "row_weights": row_weights}
     if weights is not None:
         arrays["sample_weight"] = weights
+    if of_classes is not None:
+        arrays["class_weight"] = of_classes
     fingerprint = _fingerprint(arrays, rows, folds, target, encoding)
-    whole = Dataset(inputs, targets, codes, row_weights, weights, rows, target, encoding, warnings, fingerprint)
+    whole = Dataset(
+        inputs, targets, codes, row_weights, weights, rows, target, encoding, warnings, fingerprint,
+        class_weight=of_classes,
+    )  # fmt: skip
     return replace(
         whole, folds=tuple(_fold(whole, number, its, frame, test_table, names) for number, its in enumerate(folds))
     )
@@ -334,3 +356,27 @@ def _fingerprint(
         digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
+
+
+def _class_weight(
+    class_weight: object, target: Target, codes: NDArray[Any], row_weights: NDArray[np.float32], rows: RowNumbers
+) -> NDArray[np.float64] | None:
+    """`Dataset.class_weight`; "balanced" by the total weights of the classes on the fitting `rows`, as scikit-learn."""
+    if class_weight is None:
+        return None
+    if target.classes is None:
+        raise ValueError(f"class_weight={class_weight!r} is for classes, but the task is regression")
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        totals = np.bincount(codes[rows], row_weights[rows], minlength=target.n_outputs)
+        return np.asarray(totals.sum() / (target.n_outputs * np.where(totals > 0, totals, totals.sum())))
+    if not isinstance(class_weight, Mapping):
+        raise ValueError(f"class_weight must be 'balanced' or a dict of label → weight, but got {class_weight!r}")
+    known = target.classes.tolist()
+    weights = np.ones(target.n_outputs)
+    for label, weight in class_weight.items():
+        if label not in known:
+            raise ValueError(f"class_weight has the label {label!r}, which must be one of {listed(known)}")
+        if isinstance(weight, bool) or not isinstance(weight, Real) or not 0 < float(weight) < np.inf:
+            raise ValueError(f"class_weight[{label!r}] must be a number > 0, but got {weight!r}")
+        weights[known.index(label)] = float(weight)
+    return weights

@@ -3,9 +3,7 @@
 Probabilities are averaged, not logits. Choices are made by log-loss or squared error, whatever the score: they are
 smooth where an accuracy is not. A small ensemble easily looks good on few rows, so the largest wins whose loss is
 within one standard error of the least (as Breiman et al. 1984 choose trees). The honest score repeats the whole choice
-five times on four fifths of the selection rows; what was chosen predicts the remaining fifth, and the predictions of
-all five are scored together. (The mean of five scores would do for a log-loss. An R² or an area under a curve is biased
-on few rows, and not defined where a class is missing.)
+five times on four fifths of the selection rows, see `ensemble.honesty`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +15,7 @@ from numpy.typing import NDArray
 
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.scoring import Scorer
-from hpsearch.data.splits import rotations, strata
+from hpsearch.ensemble.honesty import fifths, honest_score
 from hpsearch.ensemble.members import Library, Member
 from hpsearch.orchestrator.standing import MAX_MEMBERS
 from hpsearch.orchestrator.training import score_rows
@@ -43,8 +41,9 @@ KINDS = {
 class Average:
     """A chosen ensemble: members that vote equally, and its scores.
 
-    `honest_deviation`: of the scores of the five fifths, NaN where these are not defined. `test_score`: NaN until it is
-    known, and without test rows.
+    `honest_deviation`: of the scores of the five fifths, NaN where these are not defined. `honest_predictions`:
+    (n_select, n_outputs) float64, each selection row by what was chosen without it. `test_score`: NaN until it is
+    known, and without test rows. `temperature`: see `ensemble.calibration`.
     """
 
     name: str
@@ -52,7 +51,9 @@ class Average:
     valid_value: float
     honest_score: float
     honest_deviation: float
+    honest_predictions: NDArray[np.float64]
     test_score: float = float("nan")
+    temperature: float = 1.0
 
     @property
     def votes(self) -> NDArray[np.float64]:
@@ -136,7 +137,8 @@ def _ensemble(kinds: Mapping[str, Candidates], dataset: Dataset, scorer: Scorer,
     members = tuple(kinds[name].members[:n_members])
     valid_predictions = average(members, np.arange(len(dataset.rows.valid)))
     valid_value = score_rows(scorer, dataset, dataset.rows.valid, valid_predictions)
-    return Average(name, members, valid_value, *_honest_score(kinds, dataset, scorer, seed))
+    predictions, parts = _honest_predictions(kinds, dataset, seed)
+    return Average(name, members, valid_value, *honest_score(predictions, parts, dataset, scorer), predictions)
 
 
 def _choose(kinds: Mapping[str, Candidates], rows: NDArray[np.int64]) -> tuple[str, int]:
@@ -162,20 +164,18 @@ def most_members(losses: NDArray[np.float64]) -> int:
     return int(np.flatnonzero(excess.mean(axis=1) <= standard_errors)[-1]) + 1
 
 
-def _honest_score(kinds: Mapping[str, Candidates], dataset: Dataset, scorer: Scorer, seed: int) -> tuple[float, float]:
-    """The score of predicting each fifth of the selection rows by what is chosen on the others, and its deviation."""
+def _honest_predictions(
+    kinds: Mapping[str, Candidates], dataset: Dataset, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The predictions of each fifth of the selection rows by what is chosen on the others, and which fifth is whose."""
     select, n_valid = dataset.rows.select, len(dataset.rows.valid)
-    parts = rotations(strata(dataset.y[select], dataset.task), random_state=seed)
+    parts = fifths(dataset, seed)
     predictions = np.empty((len(select), dataset.n_outputs))
-    scores = []
     for part in range(parts.max() + 1):
         name, n_members = _choose(kinds, np.flatnonzero(parts != part))
         fifth = np.flatnonzero(parts == part)
         predictions[fifth] = average(kinds[name].members[:n_members], n_valid + fifth)
-        scores.append(score_rows(scorer, dataset, select[fifth], predictions[fifth]))
-    defined = [score for score in scores if np.isfinite(score)]
-    deviation = float(np.std(defined)) if len(defined) > 1 else float("nan")
-    return score_rows(scorer, dataset, select, predictions), deviation
+    return predictions, parts
 
 
 def leaderboard(ensembles: Sequence[Average]) -> pd.DataFrame:

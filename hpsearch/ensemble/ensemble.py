@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,13 +15,17 @@ from sklearn.utils.metaestimators import available_if
 from hpsearch.data.as_given import AsGiven, encoding_from_tensors
 from hpsearch.data.encoding import Encoding
 from hpsearch.data.target import Target
+from hpsearch.ensemble.conformal import Residuals
+from hpsearch.ensemble.tempering import tempered
+from hpsearch.ensemble.threshold import decisions
 from hpsearch.orchestrator.estimators import EstimatorPredictor
 from hpsearch.orchestrator.networks import Network
 from hpsearch.record.checkpoints import from_safetensors, to_safetensors
 from hpsearch.record.folder import read_folder, write_folder
 
-FORMAT = "hpsearch model 3"
+FORMAT = "hpsearch model 4"
 DOCUMENT, MEMBERS, ENCODING = "model.json", "members.safetensors", "encoding"
+RESIDUALS = "residuals.safetensors"
 
 
 def _encoding_name(place: int) -> str:
@@ -30,6 +34,10 @@ def _encoding_name(place: int) -> str:
 
 def _is_classifier(ensemble: "Ensemble") -> bool:
     return ensemble.target.task != "regression"
+
+
+def _has_residuals(ensemble: "Ensemble") -> bool:
+    return ensemble.residuals is not None
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -45,6 +53,9 @@ class Ensemble:
         about: what else is known of it, as JSON: scores, configs of the members, versions.
         folds: the encodings of the folds, where members are of folds; none where all share `encoding`.
         places: per network, 0 for `encoding`, f + 1 for fold f; empty for zeros.
+        temperature: by which probabilities are scaled after the vote, see `ensemble.calibration`; 1 leaves them.
+        threshold: of two classes, the probability from which on the second is predicted; None for the most likely.
+        residuals: for regression, the honest errors of the selection rows, for `predict_interval`.
     """
 
     name: str
@@ -55,6 +66,9 @@ class Ensemble:
     about: dict[str, Any] = field(default_factory=dict)
     folds: tuple[Encoding, ...] = ()
     places: tuple[int, ...] = ()
+    temperature: float = 1.0
+    threshold: float | None = None
+    residuals: Residuals | None = None
 
     def __post_init__(self) -> None:
         expected = self.encoding.n_inputs, self.target.n_outputs
@@ -85,6 +99,10 @@ class Ensemble:
     def __sklearn_is_fitted__(self) -> bool:
         return True
 
+    def fit(self, X: object, y: object) -> "Ensemble":
+        """Itself, as it is: trained already, like scikit-learn's `FrozenEstimator`, whose tools ask for this."""
+        return self
+
     def outputs(self, *inputs: Any) -> NDArray[np.float64]:
         """Class probabilities or standardised numbers, (n_rows, n_outputs).
 
@@ -93,7 +111,13 @@ class Ensemble:
         outputs = np.zeros((len(inputs[0]), self.target.n_outputs))
         for network, vote, place in zip(self.networks, self.votes, self.places, strict=True):
             outputs += vote * network.predict(inputs[place])
-        return outputs
+        return tempered(outputs, self.temperature)
+
+    def decide(self, outputs: NDArray[np.float64]) -> NDArray[Any]:
+        """(n_rows,) the labels or numbers that `outputs` (n_rows, n_outputs) stand for."""
+        if self.threshold is None:
+            return self.target.decode(outputs)
+        return self.target.decode(decisions(outputs[:, 1] / outputs.sum(axis=1), self.threshold))
 
     def _encode(self, X: object) -> list[Any]:
         """(n_rows, n_inputs) by each encoding; of networks in float64, for then a row's place does not matter."""
@@ -119,7 +143,7 @@ class Ensemble:
         return self.target.classes
 
     def predict(self, X: object) -> NDArray[Any]:
-        """The most likely class labels, or numbers in the target's units, (n_rows,).
+        """The most likely class labels, or those by the `threshold`, or numbers in the target's units, (n_rows,).
 
         Args:
             X: a DataFrame with the columns of the training table, in any order, or an array if that was one.
@@ -127,13 +151,42 @@ class Ensemble:
         Raises:
             ValueError: for a column that is missing, added or of another type, naming it.
         """
-        return self.target.decode(self.outputs(*self._encode(X)))
+        return self.decide(self.outputs(*self._encode(X)))
 
     @available_if(_is_classifier)
     def predict_proba(self, X: object) -> NDArray[np.float64]:
         """Class probabilities, (n_rows, n_classes), in the order of `classes_`. Only for classification."""
         outputs = self.outputs(*self._encode(X))
         return np.asarray(outputs / outputs.sum(axis=1, keepdims=True))
+
+    @available_if(_has_residuals)
+    def predict_interval(self, X: object, coverage: float = 0.9) -> NDArray[np.float64]:
+        """Low and high ends, (n_rows, 2), between which a share `coverage` of new numbers should lie.
+
+        Only for regression; all are equally wide. See `ensemble.conformal` for what is promised.
+
+        Raises:
+            ValueError: for a coverage outside (0, 1), or one that needs more selection rows than there were.
+        """
+        assert self.residuals is not None
+        radius = self.residuals.radius(coverage)
+        return np.asarray(self.predict(X)[:, np.newaxis] + np.array([-radius, radius]))
+
+    def with_threshold(self, threshold: float) -> "Ensemble":
+        """The same, but `predict` says the second class where `predict_proba` gives it `threshold` or more.
+
+        Args:
+            threshold: in [0, 1], such as that of `Result.threshold`.
+
+        Raises:
+            ValueError: for another threshold, or a task that is not binary.
+        """
+        if self.target.task != "binary":
+            raise ValueError(f"a threshold is for two classes, but the task is {self.target.task}")
+        is_number = isinstance(threshold, int | float | np.floating) and not isinstance(threshold, bool)
+        if not (is_number and 0 <= threshold <= 1):
+            raise ValueError(f"threshold must be a number in [0, 1], but got {threshold!r}")
+        return replace(self, threshold=float(threshold))
 
     def score(self, X: object, y: object, sample_weight: object = None) -> float:
         """Accuracy of the labels, or R² of the numbers, as scikit-learn's estimators have it."""
@@ -163,6 +216,8 @@ class Ensemble:
             "places": list(self.places),
             "members": [meta for _, meta in saved],
             "votes": self.votes.tolist(),
+            "temperature": self.temperature,
+            "threshold": self.threshold,
             "about": self.about,
         }
         files = {
@@ -172,6 +227,8 @@ class Ensemble:
         for place, (arrays, _) in enumerate(encodings):
             name = _encoding_name(place)
             files[name] = to_safetensors(name, arrays, {})
+        if self.residuals is not None:
+            files[RESIDUALS] = to_safetensors(RESIDUALS, self.residuals.to_tensors(), {})
         write_folder(path, files)
 
 
@@ -203,6 +260,9 @@ def load(path: str | os.PathLike[str], trusted: Sequence[str] = ()) -> Ensemble:
         about=document["about"],
         folds=tuple(folds),
         places=tuple(document["places"]),
+        temperature=document["temperature"],
+        threshold=document["threshold"],
+        residuals=Residuals(**from_safetensors(RESIDUALS, files[RESIDUALS])[0]) if RESIDUALS in files else None,
     )
 
 
