@@ -67,11 +67,6 @@ class Selection:
         """(n_select,) float64, mean one."""
         return relative(self.weights, len(self.y))
 
-    def value(self, scorer: Scorer, predictions: NDArray[np.floating], rows: NDArray[np.bool_] | None = None) -> float:
-        """The score of `predictions` (n_rows, n_outputs) for these rows, or for all."""
-        chosen = np.ones(len(self.y), dtype=np.bool_) if rows is None else rows
-        return scorer(self.y[chosen], predictions, None if self.weights is None else self.weights[chosen])
-
 
 def relative(weights: NDArray[np.float64] | None, n_rows: int) -> NDArray[np.float64]:
     """(n_rows,) the weights over their mean; ones without any."""
