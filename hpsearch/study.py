@@ -20,7 +20,6 @@ import pandas as pd
 from hpsearch import __version__
 from hpsearch.data.as_given import rows_of
 from hpsearch.data.dataset import Dataset
-from hpsearch.data.encoding import Encoding
 from hpsearch.data.scoring import guess_scores, quiet_scores
 from hpsearch.data.table import as_frame
 from hpsearch.diagnostics.sanity import chance_table, loss_at_chance
@@ -254,31 +253,30 @@ class Study:
         if len(rows) == 0:
             return average
         ensemble = self._ensemble(average, record)
-        parts = (self.dataset, *self.dataset.folds) if ensemble.folds else (self.dataset,)
-        outputs = ensemble.outputs(*(rows_of(part.inputs, rows) for part in parts))
+        parts = {part.encoding: part for part in (self.dataset, *self.dataset.folds)}
+        outputs = ensemble.outputs(*(rows_of(parts[encoding].inputs, rows) for encoding in ensemble.encodings))
         return replace(average, test_score=score_rows(self.problem.scorer, self.dataset, rows, outputs))
 
     def _ensemble(self, chosen: Average, record: StudyRecord, refits: Mapping[int, Any] = NO_REFITS) -> Ensemble:
         """The members as they were chosen, each with the models of its folds, but for those in `refits`."""
         predictors: list[Any] = []
         votes, places = [], []
-        folds = tuple(part.encoding for part in self.dataset.folds if isinstance(part.encoding, Encoding))
+        encodings: dict[Any, int] = {}
         for member, vote in zip(chosen.members, chosen.votes, strict=True):
             refit = refits.get(member.result.number)
-            parts = [None] if refit is not None else [part.fold for part in self.dataset.parts]
-            for fold in parts:
-                fit = refit if fold is None else self._kept_fit(member, fold, record)
+            parts = self.dataset.parts if refit is None else (self.dataset,)
+            for part in parts:
+                fit = self._kept_fit(member, part.fold, record) if refit is None else refit
                 predictors.append(self.problem.learner.predictor(fit, member.weights))
                 votes.append(vote / len(parts))
-                places.append(0 if fold is None or not folds else fold + 1)
+                places.append(encodings.setdefault(part.encoding, len(encodings)))
         return Ensemble(
             name=chosen.name,
-            encoding=self.dataset.encoding,
+            encodings=tuple(encodings),
             target=self.dataset.target,
             networks=tuple(predictors),
             votes=np.array(votes),
             about=self._about(chosen, refits),
-            folds=folds if any(places) else (),
             places=tuple(places),
             temperature=chosen.temperature,
             residuals=self._residuals(chosen),

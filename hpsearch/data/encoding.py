@@ -6,7 +6,8 @@ plain values, so nothing of scikit-learn has to be saved.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from numbers import Real
 from typing import Any, TypeAlias
 
@@ -16,10 +17,17 @@ from numpy.typing import NDArray
 
 from hpsearch.data.categorical import Categorical, encode_categorical, fit_categorical
 from hpsearch.data.columns import Column, Dropped, Kind, all_dates, did_you_mean, kind_of, listed, to_keys
-from hpsearch.data.numeric import Numeric, encode_numeric, fit_numeric
+from hpsearch.data.numeric import Numeric, encode_numeric, fit_numeric, with_bins, with_quantiles
+from hpsearch.data.piecewise import Targets, quantile_edges, tree_edges
 from hpsearch.data.table import as_frame
 
 Record: TypeAlias = Numeric | Categorical | Dropped
+
+ENCODINGS = ("robust", "quantile", "piecewise", "piecewise_tree")
+"""How numeric columns may be encoded: scaled by median and IQR; by rank; and scaled, with bins beside, either by
+quantiles or by a decision tree on the column and the target. All else is the same in all of them."""
+
+PER_COLUMN = ("quantiles", "edges")  # what a numeric column may have any number of
 
 DERIVE = "derive numbers such as year, month, or days since an event, or drop it"
 
@@ -28,10 +36,12 @@ DERIVE = "derive numbers such as year, month, or days since an event, or drop it
 class Encoding:
     """How the columns of a table become inputs: one record per column, in the table's order.
 
-    Inputs are laid out as: values of the numeric columns, their indicators, levels of the categorical columns.
+    Inputs are laid out as: values of the numeric columns, their indicators, their bins, levels of the categorical
+    columns. `name`: one of `ENCODINGS`.
     """
 
     columns: tuple[Record, ...]
+    name: str = ENCODINGS[0]
 
     @property
     def numeric(self) -> tuple[Numeric, ...]:
@@ -50,11 +60,12 @@ class Encoding:
 
     @property
     def input_names(self) -> tuple[str, ...]:
-        """One name per input: `age`, `age is missing`, `color=red`, `color is missing`, `color is rare`."""
+        """One name per input: `age`, `age is missing`, `age: bin 1`, `color=red`, `color is rare`, and so on."""
         values = [column.name for column in self.numeric]
         indicators = [f"{column.name} is missing" for column in self.numeric if column.indicator]
+        bins = [f"{column.name}: bin {number + 1}" for column in self.numeric for number in range(column.n_bins)]
         levels = [name for column in self.categorical for name in column.input_names]
-        return (*values, *indicators, *levels)
+        return (*values, *indicators, *bins, *levels)
 
     @property
     def n_inputs(self) -> int:
@@ -70,7 +81,7 @@ class Encoding:
         """
         frame = self._checked(X, argument)
         inputs = np.zeros((len(frame), self.n_inputs), dtype=np.float32)
-        start = len(self.numeric) + sum(column.indicator for column in self.numeric)
+        start = sum(1 + column.indicator + column.n_bins for column in self.numeric)
         encode_numeric(frame, self.numeric, inputs[:, :start])
         for column in self.categorical:
             encode_categorical(frame[column.name], column, inputs[:, start : start + column.n_inputs])
@@ -91,28 +102,50 @@ class Encoding:
         return frame
 
     def to_tensors(self) -> tuple[dict[str, NDArray[np.float64]], dict[str, Any]]:
-        """Arrays (`median`, `scale`, each (n_numeric,) float64) and a dict of plain values, for saving."""
+        """Arrays and a dict of plain values, for saving.
+
+        `median`, `scale`: (n_numeric,) float64. But for the name "robust" also `quantiles` and `edges`, those of all
+        numeric columns in a row; how many are whose is in the dict.
+        """
         tensors = {
             "median": np.array([column.median for column in self.numeric], dtype=np.float64),
             "scale": np.array([column.scale for column in self.numeric], dtype=np.float64),
         }
-        return tensors, {"columns": [_to_json(column) for column in self.columns]}
+        document: dict[str, Any] = {"columns": [_to_json(column) for column in self.columns]}
+        if self.name == ENCODINGS[0]:
+            return tensors, document
+        for part in PER_COLUMN:
+            lists = [getattr(column, part) for column in self.numeric]
+            tensors[part] = np.array([number for its in lists for number in its], dtype=np.float64)
+            document[f"n_{part}"] = [len(its) for its in lists]
+        return tensors, document | {"name": self.name, "n_bins": [column.n_bins for column in self.numeric]}
 
     @classmethod
     def from_tensors(cls, tensors: dict[str, NDArray[np.float64]], document: dict[str, Any]) -> "Encoding":
         """The Encoding that `to_tensors` took apart, equal to the last bit."""
-        statistics = zip(tensors["median"].tolist(), tensors["scale"].tolist(), strict=True)
+        statistics: list[dict[str, Any]] = [
+            {"median": median, "scale": scale}
+            for median, scale in zip(tensors["median"].tolist(), tensors["scale"].tolist(), strict=True)
+        ]
+        name = document.get("name", ENCODINGS[0])
+        if name != ENCODINGS[0]:
+            for part in PER_COLUMN:
+                numbers = iter(tensors[part].tolist())
+                for its, length in zip(statistics, document[f"n_{part}"], strict=True):
+                    its[part] = tuple(islice(numbers, length))
+            for its, n_bins in zip(statistics, document["n_bins"], strict=True):
+                its["n_bins"] = n_bins
+        of_numeric = iter(statistics)
         columns: list[Record] = []
         for entry in document["columns"]:
             fields = {key: value for key, value in entry.items() if key != "type"}
             if entry["type"] == "numeric":
-                median, scale = next(statistics)
-                columns.append(Numeric(median=median, scale=scale, **fields))
+                columns.append(Numeric(**fields, **next(of_numeric)))
             elif entry["type"] == "categorical":
                 columns.append(Categorical(**fields | {"levels": tuple(entry["levels"])}))
             else:
                 columns.append(Dropped(**fields))
-        return cls(tuple(columns))
+        return cls(tuple(columns), name)
 
 
 def _to_json(column: Record) -> dict[str, Any]:
@@ -176,31 +209,86 @@ def fit_encoding(
     layout_rows: NDArray[np.int64],
     train_rows: NDArray[np.int64],
     categorical: Sequence[str] = (),
+    name: str = ENCODINGS[0],
+    target: Targets | None = None,
 ) -> tuple[Encoding, tuple[str, ...]]:
     """The Encoding of a table from `as_frame`, and warnings: one sentence if columns had to be dropped.
 
     `layout_rows`: all rows but the test rows; `train_rows`: those of them that statistics are computed from.
     `categorical`: names of columns to be read as categories; text, booleans and pandas categories always are.
+    `name`: one of `ENCODINGS`. `target`: (n_rows,) int64 classes or float64 numbers, for those with bins.
     Raises ValueError for names that do not exist, for columns of dates, complex numbers, mixed values (unless declared
     categorical) and objects, for infinite numbers, and if no column is left.
     """
     _check_categorical(categorical, list(frame.columns))
-    kinds = {name: kind_of(frame[name]) for name in frame.columns}
-    declared = {name for name in kinds if name in categorical or isinstance(frame[name].dtype, pd.CategoricalDtype)}
-    is_category = {name: name in declared or kind in ("text", "booleans", "intervals") for name, kind in kinds.items()}
+    kinds = {column: kind_of(frame[column]) for column in frame.columns}
+    declared = {its for its in kinds if its in categorical or isinstance(frame[its].dtype, pd.CategoricalDtype)}
+    is_category = {its: its in declared or kind in ("text", "booleans", "intervals") for its, kind in kinds.items()}
     records: dict[str, Record] = {}
-    for name, kind in kinds.items():
-        layout = frame[name].iloc[layout_rows]
-        _refuse(layout, name, kind, name in declared)
-        if is_category[name] and kind != "nothing":
-            records[name] = fit_categorical(layout, name, name in declared)
-    numeric = [name for name in kinds if name not in records]
+    for its, kind in kinds.items():
+        layout = frame[its].iloc[layout_rows]
+        _refuse(layout, its, kind, its in declared)
+        if is_category[its] and kind != "nothing":
+            records[its] = fit_categorical(layout, its, its in declared)
+    numeric = [its for its in kinds if its not in records]
     records |= {record.name: record for record in fit_numeric(frame, numeric, layout_rows, train_rows)}
-    columns = tuple(records[name] for name in kinds)
+    columns = tuple(records[its] for its in kinds)
     dropped = [f"{column.name!r} ({column.reason})" for column in columns if isinstance(column, Dropped)]
     if len(dropped) == len(columns):
         raise ValueError(f"X has no column of use: {listed(dropped, str)}")
-    return Encoding(columns), (f"Columns without use were dropped: {listed(dropped, str)}.",) if dropped else ()
+    encoding = recoded(Encoding(columns), name, frame, train_rows, target)
+    return encoding, (f"Columns without use were dropped: {listed(dropped, str)}.",) if dropped else ()
+
+
+def recoded(
+    robust: Encoding, name: str, frame: pd.DataFrame, train_rows: NDArray[np.int64], target: Targets | None = None
+) -> Encoding:
+    """The encoding `name` with the same columns, levels and statistics as `robust`; arguments as for `fit_encoding`."""
+    if name == "robust":
+        return robust
+    if name == "quantile":
+        numeric = with_quantiles(frame, robust.numeric, train_rows)
+    else:
+        edges_of = {"piecewise": quantile_edges, "piecewise_tree": tree_edges}[name]
+        if target is None:
+            raise ValueError(f"the encoding {name!r} needs the target")
+        numeric = with_bins(frame, robust.numeric, train_rows, target, edges_of, robust.n_inputs)
+    return replace(robust, columns=_with_numeric(robust.columns, numeric), name=name)
+
+
+def aligned(encodings: Sequence[Encoding]) -> list[Encoding]:
+    """Encodings of one name and layout, of a table and its folds, with equally many inputs.
+
+    A column has the most bins it has in any of them; where it has fewer, the inputs of the others are 0.
+    """
+    widths = [max(column.n_bins for column in its) for its in zip(*(one.numeric for one in encodings), strict=True)]
+    return [
+        replace(
+            encoding,
+            columns=_with_numeric(
+                encoding.columns,
+                [replace(column, n_bins=n_bins) for column, n_bins in zip(encoding.numeric, widths, strict=True)],
+            ),
+        )
+        for encoding in encodings
+    ]
+
+
+def _with_numeric(columns: Sequence[Record], numeric: Sequence[Numeric]) -> tuple[Record, ...]:
+    """The columns with the `numeric` ones in place of theirs, in order."""
+    others = iter(numeric)
+    return tuple(next(others) if isinstance(column, Numeric) else column for column in columns)
+
+
+def check_encodings(encodings: object) -> None:
+    """ValueError unless `encodings` is one or more different names of `ENCODINGS`."""
+    if isinstance(encodings, str) or not isinstance(encodings, Sequence):
+        raise ValueError(f"encodings={encodings!r} must be a list of names: {listed(ENCODINGS)}")
+    if unknown := [name for name in encodings if name not in ENCODINGS]:
+        hint = did_you_mean(unknown[0], ENCODINGS)
+        raise ValueError(f"encodings has {listed(unknown)}, but known are {listed(ENCODINGS)}{hint}")
+    if not encodings or len(set(encodings)) < len(encodings):
+        raise ValueError(f"encodings={encodings!r} must have one name or more, each once")
 
 
 def _check_categorical(categorical: Sequence[str], names: Sequence[str]) -> None:

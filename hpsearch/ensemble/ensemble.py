@@ -29,7 +29,7 @@ RESIDUALS = "residuals.safetensors"
 
 
 def _encoding_name(place: int) -> str:
-    return f"{ENCODING}.safetensors" if place == 0 else f"{ENCODING}_fold_{place - 1}.safetensors"
+    return f"{ENCODING}_{place:03d}.safetensors"
 
 
 def _is_classifier(ensemble: "Ensemble") -> bool:
@@ -46,42 +46,44 @@ class Ensemble:
 
     Attributes:
         name: the kind of ensemble, see `ensemble.average.KINDS`.
-        encoding: how raw columns become inputs.
+        encodings: the ways in which raw columns become inputs: of all rows, of folds, of other kinds. All read the
+            same raw columns.
         target: how outputs become labels or numbers.
         networks: the members: networks, or estimators that are not ours.
         votes: (n_members,) float64, their shares; they sum to one. Probabilities are averaged, not logits.
         about: what else is known of it, as JSON: scores, configs of the members, versions.
-        folds: the encodings of the folds, where members are of folds; none where all share `encoding`.
-        places: per network, 0 for `encoding`, f + 1 for fold f; empty for zeros.
+        places: per network, the position of its encoding; empty for zeros.
         temperature: by which probabilities are scaled after the vote, see `ensemble.calibration`; 1 leaves them.
         threshold: of two classes, the probability from which on the second is predicted; None for the most likely.
         residuals: for regression, the honest errors of the selection rows, for `predict_interval`.
     """
 
     name: str
-    encoding: Encoding | AsGiven
+    encodings: tuple[Encoding | AsGiven, ...]
     target: Target
     networks: tuple[Network | EstimatorPredictor, ...]
     votes: NDArray[np.float64]
     about: dict[str, Any] = field(default_factory=dict)
-    folds: tuple[Encoding, ...] = ()
     places: tuple[int, ...] = ()
     temperature: float = 1.0
     threshold: float | None = None
     residuals: Residuals | None = None
 
     def __post_init__(self) -> None:
-        expected = self.encoding.n_inputs, self.target.n_outputs
-        for network in self.networks:
+        n_networks, n_encodings = len(self.networks), len(self.encodings)
+        if len(self.votes) != n_networks:
+            raise ValueError(f"votes must be one per network, {n_networks}, but got {len(self.votes)}")
+        if len({encoding.column_names for encoding in self.encodings}) != 1:
+            raise ValueError(f"encodings must be one or more, of the same raw columns, but got {self.encodings}")
+        if not self.places:
+            object.__setattr__(self, "places", (0,) * n_networks)
+        if len(self.places) != n_networks or not set(self.places) <= set(range(n_encodings)):
+            raise ValueError(f"places must be one per network, from 0 to {n_encodings - 1}, but got {self.places}")
+        for network, place in zip(self.networks, self.places, strict=True):
+            expected = self.encodings[place].n_inputs, self.target.n_outputs
             sizes = network.n_inputs, network.n_outputs
             if sizes != expected:
                 raise ValueError(f"networks must have {expected} inputs and outputs, as the data has, but got {sizes}")
-        if len(self.votes) != len(self.networks):
-            raise ValueError(f"votes must be one per network, {len(self.networks)}, but got {len(self.votes)}")
-        if not self.places:
-            object.__setattr__(self, "places", (0,) * len(self.networks))
-        if len(self.places) != len(self.networks) or not set(self.places) <= set(range(len(self.folds) + 1)):
-            raise ValueError(f"places must be one per network, from 0 to {len(self.folds)}, but got {self.places}")
 
     def __repr__(self) -> str:
         networks = "1 network" if len(self.networks) == 1 else f"{len(self.networks)} networks"
@@ -106,7 +108,7 @@ class Ensemble:
     def outputs(self, *inputs: Any) -> NDArray[np.float64]:
         """Class probabilities or standardised numbers, (n_rows, n_outputs).
 
-        inputs: (n_rows, n_inputs), the rows as encoded by `encoding`, and by that of each of the `folds`, if any.
+        inputs: (n_rows, n_inputs) for each of the `encodings`, the rows as it encodes them.
         """
         outputs = np.zeros((len(inputs[0]), self.target.n_outputs))
         for network, vote, place in zip(self.networks, self.votes, self.places, strict=True):
@@ -121,9 +123,13 @@ class Ensemble:
 
     def _encode(self, X: object) -> list[Any]:
         """(n_rows, n_inputs) by each encoding; of networks in float64, for then a row's place does not matter."""
-        if isinstance(self.encoding, AsGiven):
-            return [self.encoding.encode(X)]
-        return [encoding.encode(X).astype(np.float64) for encoding in (self.encoding, *self.folds)]
+        encoded = [encoding.encode(X) for encoding in self.encodings]
+        return encoded if isinstance(self.encoding, AsGiven) else [inputs.astype(np.float64) for inputs in encoded]
+
+    @property
+    def encoding(self) -> Encoding | AsGiven:
+        """The first of the encodings, which knows the raw columns as well as any."""
+        return self.encodings[0]
 
     @property
     def n_features_in_(self) -> int:
@@ -201,7 +207,7 @@ class Ensemble:
         The same ensemble gives the same bytes. An earlier model folder at `path` is replaced as a whole; anything
         else there is refused.
         """
-        encodings = [encoding.to_tensors() for encoding in (self.encoding, *self.folds)]
+        encodings = [encoding.to_tensors() for encoding in self.encodings]
         saved = [network.save() for network in self.networks]
         tensors = {
             f"{position:03d}.{name}": tensor
@@ -250,15 +256,13 @@ def load(path: str | os.PathLike[str], trusted: Sequence[str] = ()) -> Ensemble:
     if document["format"] != FORMAT:
         raise ValueError(f"{path} is of the format {document['format']!r}, but this version reads {FORMAT!r}")
     tensors, _ = from_safetensors(MEMBERS, files[MEMBERS])
-    encoding, *folds = [_encoding(files, place, layout) for place, layout in enumerate(document["encodings"])]
     return Ensemble(
         name=document["name"],
-        encoding=encoding,
+        encodings=tuple(_encoding(files, place, layout) for place, layout in enumerate(document["encodings"])),
         target=Target.from_json(document["target"]),
         networks=_networks(tensors, document["members"], trusted),
         votes=np.array(document["votes"]),
         about=document["about"],
-        folds=tuple(folds),
         places=tuple(document["places"]),
         temperature=document["temperature"],
         threshold=document["threshold"],
@@ -266,7 +270,7 @@ def load(path: str | os.PathLike[str], trusted: Sequence[str] = ()) -> Ensemble:
     )
 
 
-def _encoding(files: dict[str, bytes], place: int, layout: dict[str, Any]) -> Any:
+def _encoding(files: dict[str, bytes], place: int, layout: dict[str, Any]) -> Encoding | AsGiven:
     name = _encoding_name(place)
     tensors, _ = from_safetensors(name, files[name])
     return encoding_from_tensors(tensors, layout)

@@ -63,8 +63,11 @@ OF_THE_ESTIMATOR: dict[str, tuple[Any, Any]] = {
 He's larger matrices learn few inputs by heart: iris is predicted to 0.94 from Glorot's, to 0.90 from his.
 """
 
+NOT_ASKED = ("encoding", "patience")
+"""Of the recipe: inputs are taken as they are, and patience has scikit-learn's name."""
+
 ARGUMENTS = {
-    each.name: (each.type, each.default) for each in fields(Recipe) if each.name != "patience"
+    each.name: (each.type, each.default) for each in fields(Recipe) if each.name not in NOT_ASKED
 } | OF_THE_ESTIMATOR
 
 # scikit-learn wants an __init__ that names every argument and stores it as it is: a dataclass has just that

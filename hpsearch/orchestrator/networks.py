@@ -81,13 +81,13 @@ class MLPLearner:
     """The MLP engine as a learner of one dataset.
 
     Args:
-        n_inputs, n_outputs: of the encoded dataset.
+        n_inputs: by encoding, the width of the inputs. n_outputs: of the dataset.
         loss: by name, from the task; a config may name another one.
         order_seed: of the minibatch order.
         horizon: epochs over which the learning-rate schedules run.
     """
 
-    n_inputs: int
+    n_inputs: Mapping[str, int]
     n_outputs: int
     loss: str
     order_seed: int
@@ -99,7 +99,8 @@ class MLPLearner:
     @classmethod
     def of(cls, dataset: Dataset, order_seed: int, horizon: int) -> "MLPLearner":
         loss = "squared_error" if dataset.task == "regression" else "softmax_cross_entropy"
-        return cls(dataset.n_inputs, dataset.n_outputs, loss, order_seed, horizon)
+        n_inputs = {name: dataset.encoded_as(name).n_inputs for name in dataset.encodings}
+        return cls(n_inputs, dataset.n_outputs, loss, order_seed, horizon)
 
     @staticmethod
     def check_recipe(config: Mapping[str, Any]) -> None:
@@ -113,30 +114,36 @@ class MLPLearner:
         """The recipe of a config, checked; where it names no loss, it gets the task's.
 
         Raises:
-            ValueError: also for a loss of another task, and for images of another size than the inputs.
+            ValueError: also for a loss of another task, an encoding that the dataset does not have, and images of
+                another size than the inputs.
         """
         recipe = Recipe.from_config(config, self.loss)
+        if recipe.encoding not in self.n_inputs:
+            raise ValueError(f"encoding must be one of {', '.join(self.n_inputs)}, but got {recipe.encoding!r}")
         losses = CLASS_LOSSES if LOSSES[self.loss].of_classes else NUMBER_LOSSES
         if recipe.loss not in losses:
             raise ValueError(f"loss must be one of {', '.join(losses)} for this task, but got {recipe.loss!r}")
-        recipe.augmentation.strengths(self.n_inputs)
+        recipe.augmentation.strengths(self.n_inputs[recipe.encoding])
         return recipe
 
     def key(self, config: Mapping[str, Any]) -> Hashable:
         return self.recipe(config).stack_key
 
     def cost(self, config: Mapping[str, Any], dataset: Dataset) -> float:
-        sizes = self.recipe(config).architecture(self.n_inputs, self.n_outputs).layer_sizes
+        recipe = self.recipe(config)
+        sizes = recipe.architecture(self.n_inputs[recipe.encoding], self.n_outputs).layer_sizes
         return float(training_operations(sizes) * len(dataset.rows.train))
 
     def start(self, configs: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> train.Fit:
-        return train.start([self.recipe(config) for config in configs], seeds, self.n_inputs, self.n_outputs)
+        recipes = [self.recipe(config) for config in configs]
+        return train.start(recipes, seeds, self.n_inputs[recipes[0].encoding], self.n_outputs)
 
     def advance(self, fit: train.Fit, dataset: Dataset, epochs: int, should_stop: Callable[[], bool]) -> train.Fit:
-        return train.advance(fit, self.examples(dataset), epochs, self.horizon, should_stop)
+        examples = self.examples(dataset.encoded_as(fit.recipes[0].encoding))
+        return train.advance(fit, examples, epochs, self.horizon, should_stop)
 
     def examples(self, dataset: Dataset) -> train.Examples:
-        """The dataset as the engine sees it."""
+        """The dataset as the engine sees it, by its own encoding."""
         rows = dataset.rows
         return train.Examples(
             dataset.inputs,
@@ -149,7 +156,7 @@ class MLPLearner:
 
     def predict(self, fit: train.Fit, dataset: Dataset, rows: NDArray[np.int64], weights: str) -> NDArray[np.float32]:
         network = self.network(fit, weights)
-        return predict(network.stack, network.loss, dataset.inputs, rows)
+        return predict(network.stack, network.loss, dataset.encoded_as(fit.recipes[0].encoding).inputs, rows)
 
     def take(self, fit: train.Fit, models: Sequence[int]) -> train.Fit:
         return train.take(fit, models)

@@ -10,8 +10,9 @@ from sklearn.preprocessing import OneHotEncoder, RobustScaler
 
 from hpsearch.data.categorical import Categorical
 from hpsearch.data.columns import Dropped
-from hpsearch.data.encoding import Encoding, fit_encoding
+from hpsearch.data.encoding import ENCODINGS, Encoding, aligned, fit_encoding
 from hpsearch.data.numeric import Numeric
+from hpsearch.data.piecewise import MOST_INPUTS
 from hpsearch.data.table import as_frame, read_source
 
 CITIES = ["Rome", "Oslo", "Lima", None]
@@ -34,9 +35,15 @@ def mixed_table(n_rows=60, seed=0):
     )
 
 
-def fit(table, categorical=(), train_rows=None):
+def fit(table, categorical=(), train_rows=None, name="robust"):
     rows = np.arange(len(table))
-    return fit_encoding(as_frame(table), rows, rows if train_rows is None else train_rows, categorical)
+    train_rows = rows if train_rows is None else train_rows
+    return fit_encoding(as_frame(table), rows, train_rows, categorical, name, target_of(table))
+
+
+def target_of(table):
+    """(n_rows,) classes: runs of a twelfth of the rows are 0 and 1 in turn."""
+    return np.arange(len(table)) * 12 // len(table) % 2
 
 
 MIXED_INPUTS = (
@@ -339,3 +346,90 @@ def test_the_first_cell_that_spoils_a_column_of_numbers_is_shown() -> None:
     mixed = frame.assign(tenure=[*range(12), "12", *range(27)])
     with pytest.raises(ValueError, match=r"now it holds mixed values \(the first: '12' in row 12\)"):
         encoding.encode(mixed)
+
+
+NUMBERS_AND_MORE = mixed_table(400).assign(run=lambda table: np.arange(400) + table["age"] / 9)
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_encodings_differ_in_numeric_columns_alone(name):
+    robust, encoding = (fit(NUMBERS_AND_MORE, name=its)[0] for its in ("robust", name))
+    inputs = encoding.encode(NUMBERS_AND_MORE)
+    assert encoding.name == name and encoding.column_names == robust.column_names
+    assert inputs.shape == (400, encoding.n_inputs) == (400, len(set(encoding.input_names)))
+    assert inputs.dtype == np.float32 and inputs.flags.c_contiguous
+    assert np.isfinite(inputs).all() and np.abs(inputs).max() <= 3
+    of_columns = [place for place, its in enumerate(encoding.input_names) if its in robust.input_names]
+    same = range(0 if name != "quantile" else len(robust.numeric), robust.n_inputs)
+    np.testing.assert_array_equal(inputs[:, of_columns][:, same], robust.encode(NUMBERS_AND_MORE)[:, same])
+    assert (len(of_columns) < encoding.n_inputs) == name.startswith("piecewise")
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_any_encoding_is_saved_exactly(name):
+    encoding, _ = fit(NUMBERS_AND_MORE, name=name)
+    encoding = aligned([encoding, fit(NUMBERS_AND_MORE, name=name, train_rows=np.arange(90))[0]])[1]
+    tensors, document = encoding.to_tensors()
+    assert all(array.dtype == np.float64 and array.ndim == 1 for array in tensors.values())
+    again = Encoding.from_tensors(tensors, json.loads(json.dumps(document)))
+    assert again == encoding
+    np.testing.assert_array_equal(again.encode(NUMBERS_AND_MORE), encoding.encode(NUMBERS_AND_MORE))
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_any_encoding_looks_at_training_rows_alone(name):
+    changed = NUMBERS_AND_MORE.copy()
+    changed.loc[200:, ["age", "run"]] = -1e6
+    first, second = (fit(table, name=name, train_rows=np.arange(200))[0] for table in (NUMBERS_AND_MORE, changed))
+    assert first == second
+    assert fit(changed, name=name)[0] != first
+
+
+def test_bins_by_trees_look_at_targets_of_training_rows_alone():
+    rows, train_rows, targets = np.arange(400), np.arange(200), target_of(NUMBERS_AND_MORE)
+    others = np.where(rows < 200, targets, 1 - targets)
+    first, second, third = (
+        fit_encoding(NUMBERS_AND_MORE, rows, train_rows, (), "piecewise_tree", its)[0]
+        for its in (targets, others, rows // 30 % 2)
+    )
+    assert first == second != third
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_rows_are_encoded_by_themselves(name):
+    encoding, _ = fit(NUMBERS_AND_MORE, name=name)
+    inputs = encoding.encode(NUMBERS_AND_MORE)
+    for rows in (slice(0, 1), slice(7, 19)):
+        np.testing.assert_array_equal(inputs[rows], encoding.encode(NUMBERS_AND_MORE[rows]))
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_a_missing_cell_has_its_indicator_and_nothing_else(name):
+    encoding, _ = fit(NUMBERS_AND_MORE, name=name)
+    inputs = encoding.encode(NUMBERS_AND_MORE.assign(income=np.nan, run=np.nan))
+    on = {its for its, values in zip(encoding.input_names, inputs.T, strict=True) if values.any()}
+    assert {its for its in on if its.startswith(("income", "run"))} == {"income is missing"}
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_a_column_that_does_not_vary_on_the_training_rows_is_zero_in_any_encoding(name):
+    table = NUMBERS_AND_MORE.assign(run=np.arange(400) // 200, late=np.where(np.arange(400) < 200, np.nan, 1.5))
+    encoding, _ = fit(table, name=name, train_rows=np.arange(200))
+    inputs = encoding.encode(table)
+    for its, values in zip(encoding.input_names, inputs.T, strict=True):
+        if its.startswith(("run", "late")) and its != "late is missing":
+            assert not values.any()
+
+
+@pytest.mark.parametrize("name", ["piecewise", "piecewise_tree"])
+def test_inputs_of_a_wide_table_are_bounded(name):
+    rng = np.random.default_rng(0)
+    for n_columns in (60, 400, 1600):
+        table = rng.normal(size=(300, n_columns))
+        assert fit(table, name=name)[0].n_inputs <= max(MOST_INPUTS, n_columns)
+
+
+def test_bins_need_a_target():
+    rows = np.arange(400)
+    with pytest.raises(ValueError, match="'piecewise_tree' needs the target"):
+        fit_encoding(NUMBERS_AND_MORE, rows, rows, name="piecewise_tree")
