@@ -442,7 +442,7 @@ def _importance(findings: Findings) -> str:
     if findings.importance is None:
         return ""
     record = figures.importance(findings.importance)
-    others = f" {counted(record.n_others, 'column')} of less importance are not shown." if record.n_others else ""
+    others = f" Not shown: {counted(record.n_others, 'column')} of less importance." if record.n_others else ""
     sentence = (
         f"What {findings.scoring} loses when the cells of a column are shuffled among the selection rows, ± the "
         "deviation between the repeats. Columns that say the same stand in for each other, and each looks unimportant."

@@ -146,7 +146,7 @@ def test_what_predicts_a_fifth_was_chosen_without_it(dataset, scorer, monkeypatc
     monkeypatch.setattr(averaging, "average", lambda members, rows: looked.append(rows) or predict(members, rows))
     library = library_of(*(result(dataset, scorer, number, 2.0) for number in range(6)))
     kinds = {name: candidates(library.best_first(kind.weights), dataset) for name, kind in KINDS.items()}
-    averaging._honest_score(kinds, dataset, scorer, 0)
+    averaging._honest_predictions(kinds, dataset, 0)
     n_valid, n_select = len(dataset.rows.valid), len(dataset.rows.select)
     assert len(looked) == 10
     for chosen_on, predicted in zip(looked[::2], looked[1::2], strict=True):
