@@ -32,6 +32,7 @@ from hpsearch.ensemble.honesty import fifths
 from hpsearch.ensemble.members import Library, Member, member_table
 from hpsearch.ensemble.selection import Selection
 from hpsearch.mlp.kernels import one_blas_thread
+from hpsearch.orchestrator.effort import Effort, effort_of
 from hpsearch.orchestrator.estimators import described
 from hpsearch.orchestrator.networks import MLPLearner
 from hpsearch.orchestrator.plan import Plan
@@ -51,8 +52,6 @@ Callback = Callable[[RungRecord], object]
 
 SHAPING = ("numpy", "scipy", "numba", "scikit-learn", "skops")
 """Packages whose versions shape the bits of a model."""
-N_TRIALS = 64
-"""Of a study that does not say otherwise."""
 N_CHECKED = 64
 """Configs that are drawn at the door, to see whether values that are right alone go together."""
 NO_REFITS: Mapping[int, Any] = MappingProxyType({})
@@ -84,6 +83,7 @@ class Study:
     Attributes:
         problem: the data, where configs come from, the learner, the scores and the seed.
         max_epochs: of the longest trials.
+        effort: what decides of numbers that nobody gave.
         title: of the report.
         guess_scores: what a constant guess scores, by part of the rows: "valid", "select", "test".
         frame: the raw columns, (n_rows, n_columns).
@@ -92,6 +92,7 @@ class Study:
 
     problem: Problem[Any]
     max_epochs: int
+    effort: Effort
     title: str
     guess_scores: dict[str, float]
     frame: pd.DataFrame
@@ -99,7 +100,8 @@ class Study:
 
     @classmethod
     def of(
-        cls, X: object, y: object, *, title: str, max_epochs: int | None = None, calibrate: bool = False, **asked: Any
+        cls, X: object, y: object, *, title: str, effort: str = "standard", max_epochs: int | None = None,
+        calibrate: bool = False, **asked: Any,
     ) -> "Study":  # fmt: skip
         """Check what is asked: the arguments are those of `problem_of`.
 
@@ -111,12 +113,13 @@ class Study:
         if not isinstance(calibrate, bool):
             raise ValueError(f"calibrate must be True or False, but got {calibrate!r}")
         max_epochs = None if max_epochs is None else whole("max_epochs", max_epochs)
-        problem, epochs = problem_of(X, y, max_epochs=max_epochs, **asked)
+        problem, epochs = problem_of(X, y, effort=effort, max_epochs=max_epochs, **asked)
         if calibrate and problem.dataset.task == "regression":
             raise ValueError("calibrate=True is for probabilities, but the task is regression: there are none")
         frame = as_frame(X)
         frame = frame.drop(columns=y) if isinstance(y, str) else frame
-        return cls(problem, epochs, title, guess_scores(problem.scorer, problem.dataset), frame, calibrate)
+        guesses = guess_scores(problem.scorer, problem.dataset)
+        return cls(problem, epochs, effort_of(effort), title, guesses, frame, calibrate)
 
     @property
     def dataset(self) -> Dataset:
@@ -169,7 +172,9 @@ class Study:
         if record is None or record.plan is None:
             # an earlier study that cannot be read is refused before anything is begun
             self.problem.drawing.begin()
-            plan = given or Plan.of(n_trials or N_TRIALS, self.max_epochs, shortest_rung(self.problem, self.max_epochs))
+            plan = given or Plan.of(
+                n_trials or self.effort.n_trials, self.max_epochs, shortest_rung(self.problem, self.max_epochs)
+            )
             n_first, n_drawn = len(self.problem.drawing.first), plan.stages[0].n_trials
             if n_first > max(2, n_drawn):
                 raise ValueError(
@@ -185,9 +190,11 @@ class Study:
 
     def carry_out(
         self, plan: Plan, record: StudyRecord, stop: Stop, workers: Workers, *, callbacks: Sequence[Callback] = (),
-        refit: bool = False, verbose: int = 0,
+        refit: bool | None = None, verbose: int = 0,
     ) -> tuple[Ensemble, Findings]:  # fmt: skip
         """Run the plan, and make the ensemble and the findings of what was finished.
+
+        refit: train the members again on all rows; by default networks are that have no folds.
 
         With a stop that is requested already, nothing is trained or written: what is kept is read again.
 
@@ -195,6 +202,8 @@ class Study:
             AllTrialsFailed: if every trial that was trained failed.
             KeyboardInterrupt, TimeoutError: if it was stopped before the first trials were finished.
         """
+        if refit is None:
+            refit = isinstance(self.problem.learner, MLPLearner) and not self.dataset.folds
         clock = Clock(record, is_running=not record.read_only and not record.is_over(plan.n_trials))
         library, curves, candidates, decisions = (
             Library(self.problem.learner.snapshots),
@@ -240,7 +249,8 @@ class Study:
             return chance_table([])
         configs = [drawing.space.draw(drawing.seed, 0, n) for n in range(plan.stages[0].n_trials)]
         recipes = [learner.recipe(config) for config in (*drawing.first, *configs)]
-        return loss_at_chance(recipes, learner.examples(self.dataset.parts[0]))
+        part = self.dataset.parts[0]
+        return loss_at_chance(recipes, {name: learner.examples(part.encoded_as(name)) for name in part.encodings})
 
     def _train_again(self, chosen: Average, record: StudyRecord, workers: Workers, stop: Stop) -> dict[int, Any] | None:
         """The chosen members, trained on all rows but the test rows; None if it was stopped before."""
@@ -253,8 +263,10 @@ class Study:
         if len(rows) == 0:
             return average
         ensemble = self._ensemble(average, record)
-        parts = {part.encoding: part for part in (self.dataset, *self.dataset.folds)}
-        outputs = ensemble.outputs(*(rows_of(parts[encoding].inputs, rows) for encoding in ensemble.encodings))
+        parts = (self.dataset, *self.dataset.folds)
+        views = [part.encoded_as(name) for part in parts for name in self.dataset.encodings]
+        inputs = {view.encoding: view.inputs for view in views}
+        outputs = ensemble.outputs(*(rows_of(inputs[encoding], rows) for encoding in ensemble.encodings))
         return replace(average, test_score=score_rows(self.problem.scorer, self.dataset, rows, outputs))
 
     def _ensemble(self, chosen: Average, record: StudyRecord, refits: Mapping[int, Any] = NO_REFITS) -> Ensemble:
@@ -269,7 +281,8 @@ class Study:
                 fit = self._kept_fit(member, part.fold, record) if refit is None else refit
                 predictors.append(self.problem.learner.predictor(fit, member.weights))
                 votes.append(vote / len(parts))
-                places.append(encodings.setdefault(part.encoding, len(encodings)))
+                encoding = self.problem.learner.view(member.result.config, part).encoding
+                places.append(encodings.setdefault(encoding, len(encodings)))
         return Ensemble(
             name=chosen.name,
             encodings=tuple(encodings),

@@ -82,6 +82,16 @@ class Dataset:
         own = self.encoding.name
         return (own, *(table.encoding.name for table in self.tables if table.encoding.name != own))
 
+    @property
+    def distinct_encodings(self) -> tuple[str, ...]:
+        """The encodings, but for those whose inputs are as an earlier one's: without numeric columns all are alike."""
+        distinct: dict[str, Any] = {}
+        for name in self.encodings:
+            inputs = self.encoded_as(name).inputs
+            if not any(inputs.shape == other.shape and (inputs == other).all() for other in distinct.values()):
+                distinct[name] = inputs
+        return tuple(distinct)
+
     def encoded_as(self, name: str) -> "Dataset":
         """The same rows and folds with the inputs of another encoding, one of `encodings`; itself for its own.
 

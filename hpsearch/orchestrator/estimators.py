@@ -175,6 +175,9 @@ class EstimatorLearner:
         """The same for all: what an estimator takes cannot be told beforehand."""
         return float(len(dataset.rows.train))
 
+    def view(self, config: Mapping[str, Any], dataset: Dataset) -> Dataset:
+        return dataset
+
     def start(self, configs: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> EstimatorFit:
         return EstimatorFit(
             tuple(

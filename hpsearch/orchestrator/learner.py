@@ -75,6 +75,9 @@ class Learner(Protocol[F]):
     def cost(self, config: Mapping[str, Any], dataset: Dataset) -> float:
         """Operations of one epoch."""
 
+    def view(self, config: Mapping[str, Any], dataset: Dataset) -> Dataset:
+        """The dataset by the encoding that models of this config are trained on."""
+
     def start(self, configs: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> F:
         """Untrained models, one per config; all configs have the same key."""
 

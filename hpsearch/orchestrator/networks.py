@@ -138,6 +138,9 @@ class MLPLearner:
         recipes = [self.recipe(config) for config in configs]
         return train.start(recipes, seeds, self.n_inputs[recipes[0].encoding], self.n_outputs)
 
+    def view(self, config: Mapping[str, Any], dataset: Dataset) -> Dataset:
+        return dataset.encoded_as(self.recipe(config).encoding)
+
     def advance(self, fit: train.Fit, dataset: Dataset, epochs: int, should_stop: Callable[[], bool]) -> train.Fit:
         examples = self.examples(dataset.encoded_as(fit.recipes[0].encoding))
         return train.advance(fit, examples, epochs, self.horizon, should_stop)
@@ -209,30 +212,35 @@ class MLPLearner:
 SIZES: tuple[tuple[float, int, tuple[tuple[int, ...], ...]], ...] = (
     (1_000, 16, ((32,), (64,), (128,), (32, 32), (64, 64))),
     (3_000, 32, ((128,), (256,), (64, 64), (128, 128), (192, 192))),
-    (10_000, 64, ((64,), (128,), (256,), (64, 64), (128, 128), (256, 256), (128, 128, 128))),
-    (20_000, 128, ((64,), (128,), (256,), (64, 64), (128, 128), (256, 256), (128, 128, 128))),
-    (float("inf"), 256, ((64,), (128,), (256,), (64, 64), (128, 128), (256, 256), (128, 128, 128))),
+    (10_000, 64, ((128,), (128, 128), (192, 192), (256, 256), (192, 192, 192))),
+    (20_000, 128, ((128, 128), (192, 192), (256, 256), (192, 192, 192))),
+    (float("inf"), 256, ((128, 128), (192, 192), (256, 256), (192, 192, 192))),
 )
 """Below so many training rows: the batch size, and the shapes among which is searched."""
 
 
-def default_space(n_train: int, update: object = Recipe.update) -> SearchSpace:
-    """What is searched unless the user says otherwise, for so many training rows.
+def default_space(
+    n_train: int, update: object = Recipe.update, encodings: Sequence[str] = (Recipe.encoding,)
+) -> SearchSpace:
+    """What is searched unless the user says otherwise, for so many training rows in these encodings.
 
-    Learning rate and decay are log-uniform, dropout is uniform, width and depth are chosen among `SIZES`; the batch
-    size follows from the number of rows and is not searched. L-BFGS has none of these but the shapes: there the penalty
-    is searched.
+    Learning rate and decay are log-uniform, dropout is uniform; the encoding, the activation, width and depth (among
+    `SIZES`) are chosen; the batch size follows from the number of rows and is not searched. L-BFGS has none of these
+    but encoding and shapes: there the penalty is searched.
     """
     _, batch_size, shapes = next(size for size in SIZES if n_train < size[0])
+    encoding = {"encoding": Choice(encodings) if len(encodings) > 1 else encodings[0]}
     if update == LBFGS:
         penalty = LogUniform(1e-5, 1e-1, limits=(1e-9, 10.0))
-        return SearchSpace.of({"alpha": penalty, "hidden_layer_sizes": Choice(shapes)})
+        return SearchSpace.of({"alpha": penalty, "hidden_layer_sizes": Choice(shapes), **encoding})
     return SearchSpace.of(
         {
-            "learning_rate_init": LogUniform(5e-4, 5e-2, limits=(1e-6, 1.0)),
-            "weight_decay": LogUniform(1e-4, 1.0, limits=(1e-8, 100.0)),
+            "learning_rate_init": LogUniform(5e-4, 2e-2, limits=(1e-6, 1.0)),
+            "weight_decay": LogUniform(1e-3, 1.0, limits=(1e-8, 100.0)),
             "dropout": Uniform(0.0, 0.5, limits=(0.0, 0.9)),
             "hidden_layer_sizes": Choice(shapes),
+            "activation": Choice(("relu", "silu")),
+            **encoding,
             "batch_size": batch_size,
         }
     )
@@ -248,7 +256,13 @@ def default_config(space: SearchSpace) -> dict[str, Any]:
     return space.nearest(defaults)
 
 
-DEFAULTS: dict[str, Any] = {"learning_rate_init": 5e-3, "weight_decay": 1e-2, "dropout": 0.1}
+DEFAULTS: dict[str, Any] = {
+    "learning_rate_init": 3e-3,
+    "weight_decay": 1e-1,
+    "dropout": 0.1,
+    "encoding": "piecewise",
+    "hidden_layer_sizes": (192, 192),
+}
 """Where the defaults of a search are other than those of `Recipe`."""
 
 
