@@ -83,8 +83,8 @@ def calibrated(chosen: Average, dataset: Dataset, scorer: Scorer, seed: int) -> 
 def brier_score(selection: Selection) -> float:
     """Mean of Σ_k (p_k − [k is true])² over the selection rows, half of it for two classes, as in scikit-learn."""
     _check_classes(selection)
-    probabilities, classes = _normalised(selection.predictions), np.arange(selection.target.n_outputs)
-    return float(brier_score_loss(selection.y, probabilities, sample_weight=selection.weights, labels=classes))
+    classes = np.arange(selection.target.n_outputs)
+    return float(brier_score_loss(selection.y, selection.predictions, sample_weight=selection.weights, labels=classes))
 
 
 def reliability(selection: Selection, label: object = None, n_bins: int = 10) -> pd.DataFrame:
@@ -138,7 +138,7 @@ def wilson(
 
 def _predicted(selection: Selection, label: object) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """(n_select,) the probability that is looked at, and whether it came true."""
-    probabilities, classes = _normalised(selection.predictions), selection.target.classes
+    probabilities, classes = selection.predictions, selection.target.classes
     assert classes is not None
     if label is not None:
         known = classes.tolist()
@@ -149,10 +149,6 @@ def _predicted(selection: Selection, label: object) -> tuple[NDArray[np.float64]
         code = 1 if len(classes) == 2 else probabilities.argmax(axis=1)
     looked_at = np.broadcast_to(np.asarray(code), selection.y.shape)
     return np.take_along_axis(probabilities, looked_at[:, np.newaxis], axis=1)[:, 0], selection.y == looked_at
-
-
-def _normalised(predictions: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(predictions / predictions.sum(axis=1, keepdims=True))
 
 
 def _check_classes(selection: Selection) -> None:

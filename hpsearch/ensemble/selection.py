@@ -22,7 +22,7 @@ class Selection:
 
     Attributes:
         y: (n_select,) class codes, or numbers in the user's units.
-        predictions: (n_select, n_outputs) float64, probabilities or standardised numbers.
+        predictions: (n_select, n_outputs) float64, probabilities that sum to one, or standardised numbers.
         parts: (n_select,) the fifth that each row is in.
         weights: (n_select,) float64 as the user gave them, or None.
         scorer: the score of the study.
@@ -49,6 +49,8 @@ class Selection:
         select = dataset.rows.select
         shown = np.sort(generator(seed, SHOWN_STREAM).permutation(len(select))[:MOST_SHOWN])
         weights = None if dataset.sample_weight is None else dataset.sample_weight[select]
+        if dataset.task != "regression":
+            predictions = predictions / predictions.sum(axis=1, keepdims=True)
         table = frame.iloc[select[shown]].reset_index(drop=True)
         return cls(dataset.y[select], predictions, parts, weights, scorer, shown, table, seed)
 

@@ -65,7 +65,7 @@ def chosen_threshold(selection: Selection, metric: Metric) -> Threshold:
     if classes is None or len(classes) != 2:
         raise ValueError(f"a threshold is for two classes, but the task is {selection.target.task}")
     judge, most = _judge(metric, selection.target)
-    probabilities = selection.predictions[:, 1] / selection.predictions.sum(axis=1)
+    probabilities = selection.predictions[:, 1]
     codes, weights = selection.y.astype(np.int64), selection.relative_weights
 
     def best(rows: NDArray[np.bool_]) -> float:
