@@ -29,6 +29,7 @@ Judge: TypeAlias = Callable[[Floats, NDArray[np.int64], Floats, Floats], Floats]
 """(probabilities, codes, weights, all (n_rows,); thresholds (n,)) → values (n,)."""
 
 DEFAULT = 0.5
+ROUNDING = 1e-12
 MOST_CANDIDATES = 100
 """Of scikit-learn's scores, which take milliseconds each."""
 
@@ -73,7 +74,8 @@ def chosen_threshold(selection: Selection, metric: Metric) -> Threshold:
         values = judge(probabilities[rows], codes[rows], weights[rows], thresholds)
         if not np.isfinite(values).any():
             raise ValueError(f"metric={metric!r} is not defined for any threshold on {int(rows.sum())} rows")
-        good = thresholds[values >= np.nanmax(values)]
+        # sums round, and ties should be ties
+        good = thresholds[values >= np.nanmax(values) - ROUNDING * np.nanmax(np.abs(values))]
         return float(good[np.abs(good - DEFAULT).argmin()])
 
     def value(is_second: NDArray[np.bool_]) -> float:
