@@ -172,6 +172,8 @@ def search(
     test_size: float | int | None = None,
     refit: bool | None = None,
     calibrate: bool = False,
+    max_members: int | None = None,
+    max_predict_ms: float | None = None,
     storage: Storage = None,
     study_name: str = "search",
     fits: str | os.PathLike[str] | None = None,
@@ -230,6 +232,9 @@ def search(
             folds, which gain by it more than by anything else. The scores shown are of the models before.
         calibrate: scale the chosen ensemble's probabilities by a temperature, fitted on the selection rows; its honest
             score stands first in `leaderboard()`, above that without. See `ensemble.calibration`.
+        max_members: of the ensemble, ≥ 1; with `cv` each is a model per fold, unless it is trained again.
+        max_predict_ms: milliseconds, > 0, that the ensemble may take for 1,000 rows on one core: `predict_ms` of the
+            leaderboard, which is counted and not measured. Our networks only.
         storage: None for memory; a file that keeps the trials, with a folder `<file>.fits` of checkpoints and lock
             beside it; a database URL; an Optuna storage. A study that is there is continued.
         study_name: its name in the storage.
@@ -255,7 +260,8 @@ def search(
     if plan is not None and max_epochs is not None:
         raise ValueError(f"max_epochs={max_epochs!r} is given beside a plan, which has its own")
     study = Study.of(
-        X, y, title=title or study_name, effort=effort, space=space, max_epochs=max_epochs if plan is None else plan.max_epochs,
+        X, y, title=title or study_name, effort=effort, space=space,
+        max_epochs=max_epochs if plan is None else plan.max_epochs,
         estimator=estimator, error_score=error_score, trial_timeout=trial_timeout, trial_memory=trial_memory,
         trusted=trusted, random_state=random_state, scoring=scoring, refine=refine, first=first, like=like,
         sampler=sampler, calibrate=calibrate, class_weight=class_weight,
@@ -265,13 +271,15 @@ def search(
     if not isinstance(refit, bool | None) or not isinstance(verbose, int):
         raise ValueError(f"refit must be True or False and verbose a whole number, but got {refit!r} and {verbose!r}")
     n_trials = None if n_trials is None else whole("n_trials", n_trials)
+    limits = study.limits(max_members, max_predict_ms)
     stop, workers = Stop(timeout), Workers(n_jobs, backend, study.problem.learner.prefer)
     if not (isinstance(callbacks, Sequence) and all(callable(callback) for callback in callbacks)):
         raise ValueError(f"callbacks must be a list of functions of a RungRecord, but got {callbacks!r}")
     with open_record(storage, study_name, fits, synchronous=synchronous) as record:
         ensemble, findings = study.carry_out(
-            study.plan(record, n_trials, plan), record, stop, workers, callbacks=callbacks, refit=refit, verbose=verbose
-        )
+            study.plan(record, n_trials, plan), record, stop, workers, callbacks=callbacks, refit=refit,
+            limits=limits, verbose=verbose,
+        )  # fmt: skip
     for sentence in findings.warnings:
         warnings.warn(sentence, UserWarning, stacklevel=2)
     return Result(ensemble, findings)

@@ -5,23 +5,25 @@ rows and without the target; the *statistics* (medians, scales) come from the tr
 plain values, so nothing of scikit-learn has to be saved.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from numbers import Real
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from hpsearch.data.categorical import Categorical, encode_categorical, fit_categorical
-from hpsearch.data.columns import Column, Dropped, Kind, all_dates, did_you_mean, kind_of, listed, to_keys
+from hpsearch.data.columns import Column, Dropped, all_dates, did_you_mean, free_text, kind_of, listed, to_keys
+from hpsearch.data.dates import Dates, encode_cycles, fit_dates, name_of_days, to_times, with_days
 from hpsearch.data.numeric import Numeric, encode_numeric, fit_numeric, with_bins, with_quantiles
 from hpsearch.data.piecewise import Targets, quantile_edges, tree_edges
 from hpsearch.data.table import as_frame
 
-Record: TypeAlias = Numeric | Categorical | Dropped
+Reading: TypeAlias = Literal["number", "dates", "category"]
+Record: TypeAlias = Numeric | Categorical | Dates | Dropped
 
 ENCODINGS = ("robust", "quantile", "piecewise", "piecewise_tree")
 """How numeric columns may be encoded: scaled by median and IQR; by rank; and scaled, with bins beside, either by
@@ -29,15 +31,13 @@ quantiles or by a decision tree on the column and the target. All else is the sa
 
 PER_COLUMN = ("quantiles", "edges")  # what a numeric column may have any number of
 
-DERIVE = "derive numbers such as year, month, or days since an event, or drop it"
-
 
 @dataclass(frozen=True)
 class Encoding:
     """How the columns of a table become inputs: one record per column, in the table's order.
 
-    Inputs are laid out as: values of the numeric columns, their indicators, their bins, levels of the categorical
-    columns. `name`: one of `ENCODINGS`.
+    Inputs are laid out as: values of the numeric columns (days of dates among them), their indicators, their bins;
+    cycles of dates; levels of the categorical columns. `name`: one of `ENCODINGS`.
     """
 
     columns: tuple[Record, ...]
@@ -45,8 +45,14 @@ class Encoding:
 
     @property
     def numeric(self) -> tuple[Numeric, ...]:
-        """The numeric columns."""
-        return tuple(column for column in self.columns if isinstance(column, Numeric))
+        """The numeric columns, and the days of columns of dates."""
+        columns = (column.days if isinstance(column, Dates) else column for column in self.columns)
+        return tuple(column for column in columns if isinstance(column, Numeric))
+
+    @property
+    def dates(self) -> tuple[Dates, ...]:
+        """The columns of dates."""
+        return tuple(column for column in self.columns if isinstance(column, Dates))
 
     @property
     def categorical(self) -> tuple[Categorical, ...]:
@@ -65,7 +71,8 @@ class Encoding:
         indicators = [f"{column.name} is missing" for column in self.numeric if column.indicator]
         bins = [f"{column.name}: bin {number + 1}" for column in self.numeric for number in range(column.n_bins)]
         levels = [name for column in self.categorical for name in column.input_names]
-        return (*values, *indicators, *bins, *levels)
+        cycles = [name for column in self.dates for name in column.cycle_names]
+        return (*values, *indicators, *bins, *cycles, *levels)
 
     @property
     def n_inputs(self) -> int:
@@ -82,7 +89,12 @@ class Encoding:
         frame = self._checked(X, argument)
         inputs = np.zeros((len(frame), self.n_inputs), dtype=np.float32)
         start = sum(1 + column.indicator + column.n_bins for column in self.numeric)
-        encode_numeric(frame, self.numeric, inputs[:, :start])
+        with_numbers = with_days(frame, [column.name for column in self.dates])
+        encode_numeric(with_numbers, self.numeric, inputs[:, :start])
+        for dates in self.dates:
+            end = start + len(dates.cycle_names)
+            encode_cycles(to_times(frame[dates.name]), dates.cycles, inputs[:, start:end])
+            start = end
         for column in self.categorical:
             encode_categorical(frame[column.name], column, inputs[:, start : start + column.n_inputs])
             start += column.n_inputs
@@ -141,8 +153,12 @@ class Encoding:
             fields = {key: value for key, value in entry.items() if key != "type"}
             if entry["type"] == "numeric":
                 columns.append(Numeric(**fields, **next(of_numeric)))
+            elif entry["type"] == "dates":
+                days = Numeric(name_of_days(entry["name"]), indicator=entry["indicator"], **next(of_numeric))
+                columns.append(Dates(entry["name"], days, tuple(entry["cycles"])))
             elif entry["type"] == "categorical":
-                columns.append(Categorical(**fields | {"levels": tuple(entry["levels"])}))
+                lists = {key: tuple(value) for key, value in fields.items() if isinstance(value, list)}
+                columns.append(Categorical(**fields | lists))
             else:
                 columns.append(Dropped(**fields))
         return cls(tuple(columns), name)
@@ -153,7 +169,10 @@ def _to_json(column: Record) -> dict[str, Any]:
         return {"type": "numeric", "name": column.name, "indicator": column.indicator}
     if isinstance(column, Dropped):
         return {"type": "dropped", "name": column.name, "reason": column.reason}
-    return {
+    if isinstance(column, Dates):
+        days = column.days
+        return {"type": "dates", "name": column.name, "indicator": days.indicator, "cycles": list(column.cycles)}
+    fields = {
         "type": "categorical",
         "name": column.name,
         "kind": column.kind,
@@ -161,6 +180,9 @@ def _to_json(column: Record) -> dict[str, Any]:
         "levels": list(column.levels),
         "rare": column.rare,
     }
+    if not column.rare:
+        return fields
+    return fields | {"counted": list(column.counted), "counts": list(column.counts), "n_rows": column.n_rows}
 
 
 def check_names(names: Sequence[str], wanted: Sequence[str], argument: str) -> None:
@@ -176,14 +198,16 @@ def check_names(names: Sequence[str], wanted: Sequence[str], argument: str) -> N
 def _mistyped(column: Column, record: Record) -> str:
     """A sentence if the cells of `column` cannot be read as `record` needs them, else nothing.
 
-    Numeric columns take booleans. Declared categories take anything with a text key, except that numbers and booleans
-    do not stand for each other (1 is not "True").
+    Numeric columns take booleans, and durations in seconds; dates take text that looks like them. Declared categories
+    take anything with a text key, except that numbers and booleans do not stand for each other (1 is not "True").
     """
     kind = kind_of(column)
     if isinstance(record, Dropped) or kind == "nothing":
         return ""
     if isinstance(record, Numeric):
-        held, fits = "numbers", kind in ("numbers", "booleans")
+        held, fits = "numbers", kind in ("numbers", "booleans", "durations")
+    elif isinstance(record, Dates):
+        held, fits = "dates", kind == "dates" or (kind == "text" and all_dates(to_keys(column)[1]))
     elif record.declared:
         keyed = kind in ("numbers", "booleans", "text", "intervals", "mixed values")
         held, fits = record.kind, keyed and {kind, record.kind} != {"numbers", "booleans"}
@@ -217,22 +241,21 @@ def fit_encoding(
     `layout_rows`: all rows but the test rows; `train_rows`: those of them that statistics are computed from.
     `categorical`: names of columns to be read as categories; text, booleans and pandas categories always are.
     `name`: one of `ENCODINGS`. `target`: (n_rows,) int64 classes or float64 numbers, for those with bins.
-    Raises ValueError for names that do not exist, for columns of dates, complex numbers, mixed values (unless declared
-    categorical) and objects, for infinite numbers, and if no column is left.
+    Raises ValueError for names that do not exist, for columns of complex numbers, free text and mixed values (unless
+    declared categorical) and objects, for dates declared categorical, for infinite numbers, and if no column is left.
     """
     _check_categorical(categorical, list(frame.columns))
-    kinds = {column: kind_of(frame[column]) for column in frame.columns}
-    declared = {its for its in kinds if its in categorical or isinstance(frame[its].dtype, pd.CategoricalDtype)}
-    is_category = {its: its in declared or kind in ("text", "booleans", "intervals") for its, kind in kinds.items()}
+    readings = {its: _reading(frame[its], layout_rows, its in categorical) for its in frame.columns}
+    _check_days(readings)
     records: dict[str, Record] = {}
-    for its, kind in kinds.items():
-        layout = frame[its].iloc[layout_rows]
-        _refuse(layout, its, kind, its in declared)
-        if is_category[its] and kind != "nothing":
-            records[its] = fit_categorical(layout, its, its in declared)
-    numeric = [its for its in kinds if its not in records]
+    for its, (reading, declared) in readings.items():
+        if reading == "dates":
+            records[its] = fit_dates(frame[its], layout_rows, train_rows)
+        elif reading == "category":
+            records[its] = fit_categorical(frame[its], its, declared, layout_rows, train_rows)
+    numeric = [its for its in readings if its not in records]
     records |= {record.name: record for record in fit_numeric(frame, numeric, layout_rows, train_rows)}
-    columns = tuple(records[its] for its in kinds)
+    columns = tuple(records[its] for its in readings)
     dropped = [f"{column.name!r} ({column.reason})" for column in columns if isinstance(column, Dropped)]
     if len(dropped) == len(columns):
         raise ValueError(f"X has no column of use: {listed(dropped, str)}")
@@ -246,6 +269,7 @@ def recoded(
     """The encoding `name` with the same columns, levels and statistics as `robust`; arguments as for `fit_encoding`."""
     if name == "robust":
         return robust
+    frame = with_days(frame, [column.name for column in robust.dates])
     if name == "quantile":
         numeric = with_quantiles(frame, robust.numeric, train_rows)
     else:
@@ -262,22 +286,23 @@ def aligned(encodings: Sequence[Encoding]) -> list[Encoding]:
     A column has the most bins it has in any of them; where it has fewer, the inputs of the others are 0.
     """
     widths = [max(column.n_bins for column in its) for its in zip(*(one.numeric for one in encodings), strict=True)]
-    return [
-        replace(
-            encoding,
-            columns=_with_numeric(
-                encoding.columns,
-                [replace(column, n_bins=n_bins) for column, n_bins in zip(encoding.numeric, widths, strict=True)],
-            ),
-        )
-        for encoding in encodings
-    ]
+    wide = []
+    for encoding in encodings:
+        numeric = [replace(column, n_bins=width) for column, width in zip(encoding.numeric, widths, strict=True)]
+        wide.append(replace(encoding, columns=_with_numeric(encoding.columns, numeric)))
+    return wide
 
 
 def _with_numeric(columns: Sequence[Record], numeric: Sequence[Numeric]) -> tuple[Record, ...]:
-    """The columns with the `numeric` ones in place of theirs, in order."""
+    """The columns with the `numeric` ones, in order, in place of theirs, days of dates among them."""
     others = iter(numeric)
-    return tuple(next(others) if isinstance(column, Numeric) else column for column in columns)
+    return tuple(_with_next(column, others) for column in columns)
+
+
+def _with_next(column: Record, numeric: Iterator[Numeric]) -> Record:
+    if isinstance(column, Dates):
+        return replace(column, days=next(numeric))
+    return next(numeric) if isinstance(column, Numeric) else column
 
 
 def check_encodings(encodings: object) -> None:
@@ -297,15 +322,35 @@ def _check_categorical(categorical: Sequence[str], names: Sequence[str]) -> None
             raise ValueError(f"categorical names {name!r}, which is not a column of X{did_you_mean(name, names)}")
 
 
-def _refuse(column: Column, name: str, kind: Kind, declared: bool) -> None:
-    """Raise ValueError for a column that cannot be encoded, saying what to do with it."""
-    if kind == "dates":
-        raise ValueError(f"column {name!r} holds dates or times, which are not supported yet: {DERIVE}")
-    if kind == "text" and not declared and all_dates(to_keys(column)[1]):
-        raise ValueError(f"column {name!r} holds dates as text: {DERIVE}, or declare it categorical")
+def _check_days(readings: Mapping[str, tuple[Reading, bool]]) -> None:
+    """ValueError if a column is called what the days of a column of dates are called."""
+    for name, (reading, _) in readings.items():
+        if reading == "dates" and (taken := name_of_days(name)) in readings:
+            raise ValueError(f"column {taken!r} must have another name: so the days of the dates {name!r} are called")
+
+
+def _reading(column: Column, layout_rows: NDArray[np.int64], declared: bool) -> tuple[Reading, bool]:
+    """How a column is read, and whether the user said that it is categorical, which pandas categories say too.
+
+    Raises ValueError for a column that cannot be encoded, saying what to do with it.
+    """
+    name, kind, layout = column.name, kind_of(column), column.iloc[layout_rows]
+    declared = declared or isinstance(column.dtype, pd.CategoricalDtype)
     if kind == "complex numbers":
         raise ValueError(f"column {name!r} holds complex numbers. Complex data not supported: give two columns")
     if kind == "mixed values" and not declared:
         raise ValueError(f"column {name!r} holds mixed values: make them one type, or declare it categorical")
     if kind == "objects":
         raise ValueError(f"column {name!r} holds Python objects ({column.dtype}): give numbers, booleans or text")
+    if kind in ("dates", "durations") and declared:
+        raise ValueError(f"column {name!r} is declared categorical, but holds {kind}: give text")
+    if kind == "nothing":
+        return "number", declared
+    if kind == "dates" or (kind == "text" and not declared and all_dates(to_keys(layout)[1])):
+        return "dates", declared
+    if kind == "text" and not declared and (first := free_text(layout)):
+        raise ValueError(
+            f"column {name!r} holds free text (the first: {first[:60]!r}), which is not read: derive numbers or "
+            "categories from it, or drop it"
+        )
+    return ("category" if declared or kind in ("text", "booleans", "intervals") else "number"), declared

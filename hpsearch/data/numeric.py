@@ -20,16 +20,17 @@ from hpsearch.data.quantile import quantiles_of, to_normal
 FEWEST_TRAIN_ROWS = 5  # as many as quantiles are taken
 CLIP = 3.0
 HUGE = 1e300  # numbers beyond count as infinite: the largest float64 is in use as a mark for missing cells
-Entry = TypeVar("Entry")
-
 BLOCK = 16  # columns worked on together: few enough that a block of them stays in cache
+
+Entry = TypeVar("Entry")
 
 
 @dataclass(frozen=True)
 class Numeric:
     """A numeric column: input (x - median) / scale, smoothly clipped; 0 where `scale` is 0.
 
-    `scale` is the interquartile range, or half of (max - min) where that is 0. `indicator`: has the second input.
+    `scale` is the interquartile range, or half of (max - min) where that is 0. `indicator`: has an input that says
+    "was missing".
     `quantiles`: sorted; where there are any, the value is told by rank. `edges`: of its bins, increasing; `n_bins` is
     the number of their inputs, more than there are bins where another fold has more.
     """

@@ -67,7 +67,7 @@ def calibrated(chosen: Average, dataset: Dataset, scorer: Scorer, seed: int) -> 
         others, own = parts != part, parts == part
         rotated[own] = tempered(honest[own], fit_temperature(honest[others], codes[others], weights[others]))
     temperature = fit_temperature(honest, codes, weights)
-    valid = tempered(average(chosen.members, np.arange(len(dataset.rows.valid))), temperature)
+    valid = tempered(average(chosen.members, chosen.votes, np.arange(len(dataset.rows.valid))), temperature)
     score, deviation = honest_score(rotated, parts, dataset, scorer)
     return replace(
         chosen,

@@ -23,7 +23,7 @@ from hpsearch.data.splits import deal, generator, strata
 from hpsearch.mlp.epochs import FRESH_WATCH
 from hpsearch.mlp.kernels import one_blas_thread
 from hpsearch.mlp.losses import LOSSES
-from hpsearch.mlp.predict import last_layers_exact
+from hpsearch.mlp.predict import last_layers
 from hpsearch.mlp.recipe import HYPERPARAMETERS, LBFGS, Recipe
 from hpsearch.mlp.stack import Stack
 from hpsearch.mlp.train import Examples, Fit, advance, start, take
@@ -339,8 +339,9 @@ class _Networks(Arguments, BaseEstimator):
         X = _dense(validate_data(self, X, accept_sparse=FORMATS, dtype=DTYPES, reset=False))
         stacks = self._stacks(self.fit_)
         with one_blas_thread():
-            inputs: Any = _finite(self.scaling_.apply(X)).astype(np.float64)
-        return np.concatenate([last_layers_exact(stack, inputs) for stack in stacks])
+            inputs = _finite(self.scaling_.apply(X))
+        rows = np.arange(len(inputs))
+        return np.concatenate([last_layers(stack, inputs, rows) for stack in stacks]).astype(np.float64)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

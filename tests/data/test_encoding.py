@@ -10,6 +10,7 @@ from sklearn.preprocessing import OneHotEncoder, RobustScaler
 
 from hpsearch.data.categorical import Categorical
 from hpsearch.data.columns import Dropped
+from hpsearch.data.dates import CYCLES
 from hpsearch.data.encoding import ENCODINGS, Encoding, aligned, fit_encoding
 from hpsearch.data.numeric import Numeric
 from hpsearch.data.piecewise import MOST_INPUTS
@@ -33,6 +34,9 @@ def mixed_table(n_rows=60, seed=0):
             "name": [f"person {row}" for row in range(n_rows)],
         }
     )
+
+
+NUMBERS_AND_MORE = mixed_table(400).assign(run=lambda table: np.arange(400) + table["age"] / 9)
 
 
 def fit(table, categorical=(), train_rows=None, name="robust"):
@@ -100,7 +104,9 @@ def test_encoding_is_that_of_a_scikit_learn_pipeline(name):
         ]
     )
     expected[:, : len(numeric)] = clip(expected[:, : len(numeric)])
-    np.testing.assert_allclose(encoding.encode(table), expected, rtol=2e-6, atol=1e-6)
+    ours = encoding.encode(table)
+    frequencies = [place for place, its in enumerate(encoding.input_names) if its.endswith(": frequency")]
+    np.testing.assert_allclose(np.delete(ours, frequencies, axis=1), expected, rtol=2e-6, atol=1e-6)
 
 
 def test_layout_is_blind_to_test_rows_and_statistics_to_all_but_training_rows():
@@ -272,12 +278,10 @@ def test_infinite_numbers_are_refused_whenever_they_come():
 @pytest.mark.parametrize(
     "cells, message",
     [
-        (pd.date_range("2024-01-01", periods=60), "'new' holds dates or times.*derive numbers"),
-        (pd.timedelta_range("1D", periods=60), "'new' holds dates or times"),
-        (pd.period_range("2024-01", periods=60, freq="M"), "'new' holds dates or times"),
-        (pd.date_range("2024-01-01", periods=60).date, "'new' holds dates or times"),
-        (pd.date_range("2024-01-01", periods=60).astype(str), "'new' holds dates as text.*or declare it categorical"),
-        (["2024-01-31", None] * 30, "'new' holds dates as text"),
+        (["2024-01-31", "2024-02-30"] * 30, "'new' holds dates as text, but these are none: '2024-02-30'"),
+        ([f"row {k} of the table says so" for k in range(60)], "'new' holds free text .*'row 0 of the.*or drop it"),
+        (pd.Categorical(pd.date_range("2024-01-01", periods=60)), "declared categorical, but holds dates: give text"),
+        (pd.Categorical(pd.timedelta_range("1D", periods=60)), "but holds durations"),
         (np.full(60, 1j), "Complex data not supported"),
         (["a", 1] * 30, "'new' holds mixed values.*declare it categorical"),
         ([[1]] * 60, "'new' holds Python objects"),
@@ -293,6 +297,93 @@ def test_columns_that_cannot_be_encoded(cells, message):
 def test_what_is_declared_categorical_is_taken_as_it_is(cells):
     encoding, _ = fit(mixed_table().assign(new=cells), ["new"])
     assert encoding.categorical[-1].name == "new"
+
+
+DATES = pd.Series(pd.date_range("2023-11-01 08:00", periods=400, freq="31h"))
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_dates_are_days_and_cycles(name):
+    table = NUMBERS_AND_MORE[["age", "city"]].assign(when=DATES.mask(DATES.index % 9 == 0))
+    encoding, warnings = fit(table, name=name)
+    robust = fit(table)[0]
+    of_dates = [its for its in encoding.input_names if its.startswith("when") and ": bin" not in its]
+    cycles = [f"when: {wave} {cycle}" for cycle in CYCLES for wave in ("sin", "cos")]
+    assert of_dates == ["when: days", "when: days is missing", *cycles] and not warnings
+    assert any(its.startswith("when: days: bin") for its in encoding.input_names) == name.startswith("piecewise")
+    inputs = encoding.encode(table)
+    assert inputs.shape == (400, encoding.n_inputs) and np.abs(inputs).max() <= 3
+    missing = inputs[::9][:, [its.startswith("when") for its in encoding.input_names]]
+    assert (missing.sum(axis=1) == 1).all()
+    tensors, document = encoding.to_tensors()
+    assert Encoding.from_tensors(tensors, json.loads(json.dumps(document))) == encoding
+    for its in cycles:
+        np.testing.assert_array_equal(
+            inputs[:, encoding.input_names.index(its)], robust.encode(table)[:, robust.input_names.index(its)]
+        )
+    assert encoding.column_names == ("age", "city", "when") and [its.name for its in encoding.dates] == ["when"]
+
+
+def test_dates_in_any_storage_are_encoded_alike():
+    rome = DATES.dt.tz_localize("Europe/Rome", ambiguous=True, nonexistent="shift_forward")
+    stored = [DATES.astype("datetime64[s]"), rome, DATES.astype(object), DATES.astype(str), rome.astype(str)]
+    if pa := pytest.importorskip("pyarrow"):
+        stored.append(DATES.astype(pd.ArrowDtype(pa.timestamp("us"))))
+    tables = [mixed_table(400)[["age"]].assign(when=cells) for cells in (DATES, *stored)]
+    encodings = [fit(table)[0] for table in tables]
+    assert all(encoding == encodings[0] for encoding in encodings)
+    for table in tables:
+        np.testing.assert_array_equal(encodings[0].encode(table), encodings[0].encode(tables[0]))
+
+
+def test_what_a_column_of_dates_may_not_hold_later():
+    table = mixed_table(400)[["age"]].assign(when=DATES)
+    encoding, _ = fit(table)
+    for cells, held in [(1, "numbers"), ("soon", "text"), (pd.Timedelta("1D"), "durations")]:
+        with pytest.raises(ValueError, match=f"'when' held dates, now it holds {held}"):
+            encoding.encode(table.assign(when=cells))
+    assert not encoding.encode(table.assign(when=None))[:, 1:].any()
+
+
+def test_dates_look_at_layout_rows_for_cycles_and_at_training_rows_for_the_rest():
+    table = mixed_table(400)[["age"]].assign(when=DATES.dt.normalize())
+    later = table.assign(when=table["when"].where(table.index < 300, pd.Timestamp("2042-01-31 12:00")))
+    rows = np.arange(400)
+    first, second = (fit_encoding(its, rows[:300], rows[:300])[0] for its in (table, later))
+    assert first == second and first.dates[0].cycles == ("time of year", "day of week")
+    changed = table.assign(when=table["when"].where(table.index < 200, pd.Timestamp("2042-01-31")))
+    first, second = (fit_encoding(its, rows, rows[:200])[0] for its in (table, changed))
+    assert first == second
+
+
+def test_dates_without_use_are_dropped():
+    table = mixed_table()[["age"]].assign(same=pd.Timestamp("2024-01-31"), never=pd.NaT)
+    assert fit(table)[0].columns[1:] == (Dropped("same", "constant"), Dropped("never", "all missing"))
+
+
+def test_the_name_of_the_days_must_be_free():
+    with pytest.raises(ValueError, match="column 'when: days' must have another name.*dates 'when'"):
+        fit(pd.DataFrame({"when: days": np.arange(60), "when": DATES[:60]}))
+
+
+def test_durations_are_numbers():
+    seconds = np.arange(60.0) ** 2
+    expected, _ = fit(pd.DataFrame({"took": seconds}))
+    durations = pd.DataFrame({"took": pd.to_timedelta(seconds, unit="s")})
+    assert fit(durations)[0] == expected
+    np.testing.assert_array_equal(expected.encode(durations), expected.encode(pd.DataFrame({"took": seconds})))
+
+
+def test_a_column_with_rare_levels_says_how_frequent_they_are():
+    table = mixed_table(400).assign(street=np.sqrt(np.arange(400)).astype(int).astype(str))
+    encoding, _ = fit(table)
+    inputs = encoding.encode(table.assign(street=["19", "2", "1", "0", "unseen"] * 80))
+    place = encoding.input_names.index("street: frequency")
+    np.testing.assert_allclose(inputs[:5, place], np.log([39, 5, 3, 1, 1]) / np.log(400), rtol=1e-6)
+    tensors, document = encoding.to_tensors()
+    assert Encoding.from_tensors(tensors, json.loads(json.dumps(document))) == encoding
+    few, _ = fit(table, train_rows=np.arange(100))
+    np.testing.assert_allclose(few.encode(table)[[120, 99], place], [0, np.log(19) / np.log(100)], rtol=1e-6)
 
 
 def test_binned_columns_are_categories():
@@ -346,9 +437,6 @@ def test_the_first_cell_that_spoils_a_column_of_numbers_is_shown() -> None:
     mixed = frame.assign(tenure=[*range(12), "12", *range(27)])
     with pytest.raises(ValueError, match=r"now it holds mixed values \(the first: '12' in row 12\)"):
         encoding.encode(mixed)
-
-
-NUMBERS_AND_MORE = mixed_table(400).assign(run=lambda table: np.arange(400) + table["age"] / 9)
 
 
 @pytest.mark.parametrize("name", ENCODINGS)

@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from sklearn.preprocessing import OneHotEncoder
 
 import hpsearch
 from hpsearch.data.dataset import prepare
-from hpsearch.ensemble.ensemble import Ensemble
+from hpsearch.ensemble.ensemble import BLOCK_HEIGHT, Ensemble
 from hpsearch.mlp.initialisers import Start, initial_stack
 from hpsearch.mlp.stack import Architecture
 from hpsearch.orchestrator.estimators import EstimatorPredictor
@@ -85,6 +86,42 @@ def test_probabilities_are_the_weighted_mean_of_the_members():
     np.testing.assert_allclose(ensemble.predict_proba(table()), expected, rtol=1e-6)
     assert_array_equal(ensemble.classes_, [1, 2, 3])
     assert_array_equal(ensemble.predict(table()), ensemble.classes_[expected.argmax(axis=1)])
+
+
+@pytest.mark.parametrize("kind", ["numbers", "regression"])
+def test_a_row_is_predicted_alike_in_any_place_and_company(kind):
+    ensemble, X = ensemble_for(TARGETS[kind]), table(BLOCK_HEIGHT + 100)
+    everything = ensemble.predict(X) if kind == "regression" else ensemble.predict_proba(X)
+    generator = np.random.default_rng(0)
+    for n_rows in (1, 2, 13, 65, len(X)):
+        rows = generator.permutation(len(X))[:n_rows]
+        some = X.iloc[rows]
+        again = ensemble.predict(some) if kind == "regression" else ensemble.predict_proba(some)
+        assert_array_equal(again, everything[rows])
+
+
+def test_a_bad_cell_beyond_the_first_block_is_named():
+    X = table(BLOCK_HEIGHT + 100).astype({"age": object})
+    X.loc[BLOCK_HEIGHT + 7, "age"] = "old"
+    where = rf"X\[{BLOCK_HEIGHT}:{BLOCK_HEIGHT + 100}\] .*'age' held numbers.*'old' in row 7"
+    for given in (X, X.to_numpy(dtype=object), X.to_numpy(dtype=object).tolist()):
+        with pytest.raises(ValueError, match=where):
+            ensemble_for(TARGETS["text"]).predict(given)
+
+
+def test_memory_does_not_grow_with_the_rows():
+    ensemble = ensemble_for(TARGETS["numbers"])
+
+    def needed(X):
+        tracemalloc.start()
+        answer = ensemble.predict_proba(X)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return peak - answer.nbytes
+
+    short, long = (table(n_blocks * BLOCK_HEIGHT) for n_blocks in (2, 12))
+    # a row's sum, and whether its cells are missing
+    assert needed(long) < needed(short) + 20 * (len(long) - len(short))
 
 
 def test_a_regression_ensemble_has_no_probabilities():
