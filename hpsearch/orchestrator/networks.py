@@ -175,7 +175,7 @@ class MLPLearner:
         return train.Examples(
             dataset.inputs,
             dataset.targets,
-            dataset.row_weights,
+            dataset.training_weights,
             rows.train,
             rows.valid,
             (self.order_seed + dataset.fold) % 2**64,
