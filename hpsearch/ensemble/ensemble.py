@@ -264,8 +264,7 @@ class Ensemble:
 
         Raises:
             ImportError: without the package onnx.
-            ValueError: for what cannot be exported: estimators that are not ours, columns of dates, and the empty text
-                as a level.
+            ValueError: for what cannot be exported: estimators that are not ours, and the empty text as a level.
         """
         try:
             from hpsearch.ensemble.onnx import onnx_model
