@@ -7,7 +7,7 @@ an ensemble and the findings.
 import json
 import math
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
@@ -21,15 +21,23 @@ from hpsearch import __version__
 from hpsearch.data.as_given import rows_of
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.scoring import guess_scores, quiet_scores
+from hpsearch.data.table import as_frame
 from hpsearch.diagnostics.sanity import chance_table, loss_at_chance
-from hpsearch.ensemble.average import Average, averages, leaderboard
+from hpsearch.ensemble.average import NO_LIMITS, Average, averages, leaderboard
+from hpsearch.ensemble.calibration import calibrated
 from hpsearch.ensemble.candidates import Candidates
+from hpsearch.ensemble.conformal import Residuals
 from hpsearch.ensemble.ensemble import Ensemble
+from hpsearch.ensemble.honesty import fifths
+from hpsearch.ensemble.kinds import Limits, best_run
 from hpsearch.ensemble.members import Library, Member, member_table
+from hpsearch.ensemble.selection import Selection
+from hpsearch.ensemble.soup import soup_of
 from hpsearch.mlp.kernels import one_blas_thread
+from hpsearch.orchestrator.calibration import nominal_seconds
 from hpsearch.orchestrator.effort import Effort, effort_of
 from hpsearch.orchestrator.estimators import described
-from hpsearch.orchestrator.networks import MLPLearner
+from hpsearch.orchestrator.networks import MLPLearner, Network
 from hpsearch.orchestrator.plan import Plan
 from hpsearch.orchestrator.records import RungRecord, StageRecord
 from hpsearch.orchestrator.run import Problem, Workers, run, train_again
@@ -49,7 +57,9 @@ SHAPING = ("numpy", "scipy", "numba", "scikit-learn", "skops")
 """Packages whose versions shape the bits of a model."""
 N_CHECKED = 64
 """Configs that are drawn at the door, to see whether values that are right alone go together."""
-NO_REFITS: Mapping[int, Any] = MappingProxyType({})
+Refits = Mapping[tuple[int, int], Any]
+"""Trial number and epochs → the fit on all rows but the test rows."""
+NO_REFITS: Refits = MappingProxyType({})
 _KEPT = "Trained again on all rows, the model of trial {} diverged: it votes as it was before."
 
 
@@ -81,6 +91,8 @@ class Study:
         effort: what decides of numbers that nobody gave.
         title: of the report.
         guess_scores: what a constant guess scores, by part of the rows: "valid", "select", "test".
+        frame: the raw columns, (n_rows, n_columns).
+        calibrate: is the chosen ensemble to get a temperature?
     """
 
     problem: Problem[Any]
@@ -88,11 +100,14 @@ class Study:
     effort: Effort
     title: str
     guess_scores: dict[str, float]
+    frame: pd.DataFrame
+    calibrate: bool = False
 
     @classmethod
     def of(
-        cls, X: object, y: object, *, title: str, effort: str = "standard", max_epochs: int | None = None, **asked: Any
-    ) -> "Study":
+        cls, X: object, y: object, *, title: str, effort: str = "standard", max_epochs: int | None = None,
+        calibrate: bool = False, **asked: Any,
+    ) -> "Study":  # fmt: skip
         """Check what is asked: the arguments are those of `problem_of`.
 
         Raises:
@@ -100,9 +115,16 @@ class Study:
         """
         if not isinstance(title, str):
             raise ValueError(f"title must be text, but got {title!r}")
+        if not isinstance(calibrate, bool):
+            raise ValueError(f"calibrate must be True or False, but got {calibrate!r}")
         max_epochs = None if max_epochs is None else whole("max_epochs", max_epochs)
         problem, epochs = problem_of(X, y, effort=effort, max_epochs=max_epochs, **asked)
-        return cls(problem, epochs, effort_of(effort), title, guess_scores(problem.scorer, problem.dataset))
+        if calibrate and problem.dataset.task == "regression":
+            raise ValueError("calibrate=True is for probabilities, but the task is regression: there are none")
+        frame = as_frame(X)
+        frame = frame.drop(columns=y) if isinstance(y, str) else frame
+        guesses = guess_scores(problem.scorer, problem.dataset)
+        return cls(problem, epochs, effort_of(effort), title, guesses, frame, calibrate)
 
     @property
     def dataset(self) -> Dataset:
@@ -137,6 +159,12 @@ class Study:
             "first": json.loads(json.dumps(self.problem.drawing.first)),
         }
 
+    def limits(self, max_members: int | None, max_predict_ms: float | None) -> Limits:
+        """ValueError for limits that are none, and for a time of estimators, which nobody knows."""
+        if max_predict_ms is not None and not isinstance(self.problem.learner, MLPLearner):
+            raise ValueError(f"max_predict_ms={max_predict_ms!r} is for our networks only: leave it out")
+        return Limits(max_members, max_predict_ms)
+
     def plan(self, record: StudyRecord, n_trials: int | None, given: Plan | None = None) -> Plan:
         """The plan as it was recorded, or else as `given`, or the default; topped up to `n_trials`, recorded again.
 
@@ -155,7 +183,8 @@ class Study:
         if record is None or record.plan is None:
             # an earlier study that cannot be read is refused before anything is begun
             self.problem.drawing.begin()
-            plan = given or Plan.of(n_trials or self.effort.n_trials, self.max_epochs, shortest_rung(self.problem, self.max_epochs))
+            shortest = shortest_rung(self.problem, self.max_epochs)
+            plan = given or Plan.of(n_trials or self.effort.n_trials, self.max_epochs, shortest)
             n_first, n_drawn = len(self.problem.drawing.first), plan.stages[0].n_trials
             if n_first > max(2, n_drawn):
                 raise ValueError(
@@ -171,7 +200,7 @@ class Study:
 
     def carry_out(
         self, plan: Plan, record: StudyRecord, stop: Stop, workers: Workers, *, callbacks: Sequence[Callback] = (),
-        refit: bool | None = None, verbose: int = 0,
+        refit: bool | None = None, limits: Limits = NO_LIMITS, verbose: int = 0,
     ) -> tuple[Ensemble, Findings]:  # fmt: skip
         """Run the plan, and make the ensemble and the findings of what was finished.
 
@@ -194,7 +223,7 @@ class Study:
         )
         with stop.on_interrupt(), one_blas_thread(), quiet_scores(), workers:
             chance = self._loss_at_chance(plan)
-            with ProgressReport(plan, verbose) as progress:
+            with ProgressReport(plan, verbose, self._seconds(plan, workers, refit)) as progress:
                 for event in run(self.problem, plan, record, workers, stop):
                     progress.update(event)
                     if isinstance(event, StageRecord):
@@ -205,7 +234,7 @@ class Study:
                         clock.record()
             if len(library) == 0:
                 raise _nothing_found(curves.failures(), plan, stop)
-            ensembles = averages(library, self.dataset, self.problem.scorer, self.problem.seed)
+            ensembles = self._averages(library, record, limits)
             ensembles = [self._tested(one, record) for one in ensembles]
             refits = self._train_again(ensembles[0], record, workers, stop) if refit else {}
         clock.record()
@@ -213,14 +242,17 @@ class Study:
         ended = "finished" if is_whole and record.is_over(plan.n_trials) else _early_end(record, stop)
         decided = pd.concat(decisions, ignore_index=True)
         findings = self._findings(plan, record, ensembles, library, curves, candidates, decided, chance, ended)
-        sound = {
-            number: fit
-            for number, fit in (refits or {}).items()
-            if fit.outcomes[0] is None or not fit.outcomes[0].failed
-        }
-        kept = [_KEPT.format(number) for number in refits or {} if number not in sound]
+        sound = {key: fit for key, fit in (refits or {}).items() if not (fit.outcomes[0] and fit.outcomes[0].failed)}
+        kept = [
+            _KEPT.format(number) for number in sorted({number for number, _ in (refits or {}).keys() - sound.keys()})
+        ]
         findings = replace(findings, warnings=(*findings.warnings, *kept))
         return self._ensemble(ensembles[0], record, sound), findings
+
+    def _seconds(self, plan: Plan, workers: Workers, refit: bool) -> float | None:
+        """What the whole plan may take; nobody knows that of estimators."""
+        is_known = isinstance(self.problem.learner, MLPLearner)
+        return nominal_seconds(self.problem, plan, workers.n_workers, refit) if is_known else None
 
     def _loss_at_chance(self, plan: Plan) -> pd.DataFrame:
         drawing, learner = self.problem.drawing, self.problem.learner
@@ -231,9 +263,24 @@ class Study:
         part = self.dataset.parts[0]
         return loss_at_chance(recipes, {name: learner.examples(part.encoded_as(name)) for name in part.encodings})
 
-    def _train_again(self, chosen: Average, record: StudyRecord, workers: Workers, stop: Stop) -> dict[int, Any] | None:
+    def _averages(self, library: Library, record: StudyRecord, limits: Limits) -> list[Average]:
+        """The ensembles of the library, of which one may be a soup of the best trial's weights."""
+        problem, soup = self.problem, None
+        if isinstance(problem.learner, MLPLearner):
+            run = best_run(library, problem.learner.weights[-1])
+            view = problem.learner.view(run[0].result.config, self.dataset)
+            soup = soup_of(run, lambda member: self._of_folds(member, record), view, problem.scorer)
+        ensembles = averages(library, self.dataset, problem.scorer, problem.seed, problem.learner.price, limits, soup)
+        if self.calibrate:
+            ensembles.insert(0, calibrated(ensembles[0], self.dataset, problem.scorer, problem.seed))
+        return ensembles
+
+    def _of_folds(self, member: Member, record: StudyRecord) -> list[Network]:
+        return [self._kept_predictor(member, part.fold, record) for part in self.dataset.parts]
+
+    def _train_again(self, chosen: Average, record: StudyRecord, workers: Workers, stop: Stop) -> Refits | None:
         """The chosen members, trained on all rows but the test rows; None if it was stopped before."""
-        members = [member.result for member in chosen.members]
+        members = [part.result for member in chosen.members for part in member.ingredients or (member,)]
         return train_again(self.problem, members, record.refits, workers, stop)
 
     def _tested(self, average: Average, record: StudyRecord) -> Average:
@@ -248,18 +295,19 @@ class Study:
         outputs = ensemble.outputs(*(rows_of(inputs[encoding], rows) for encoding in ensemble.encodings))
         return replace(average, test_score=score_rows(self.problem.scorer, self.dataset, rows, outputs))
 
-    def _ensemble(self, chosen: Average, record: StudyRecord, refits: Mapping[int, Any] = NO_REFITS) -> Ensemble:
+    def _ensemble(self, chosen: Average, record: StudyRecord, refits: Refits = NO_REFITS) -> Ensemble:
         """The members as they were chosen, each with the models of its folds, but for those in `refits`."""
         predictors: list[Any] = []
         votes, places = [], []
         encodings: dict[Any, int] = {}
         for member, vote in zip(chosen.members, chosen.votes, strict=True):
-            refit = refits.get(member.result.number)
-            parts = self.dataset.parts if refit is None else (self.dataset,)
-            for part in parts:
-                fit = self._kept_fit(member, part.fold, record) if refit is None else refit
-                predictors.append(self.problem.learner.predictor(fit, member.weights))
-                votes.append(vote / len(parts))
+            is_refitted = self._is_refitted(member, refits)
+            for part in (self.dataset,) if is_refitted else self.dataset.parts:
+                if is_refitted:
+                    predictors.append(self._refitted(member, refits))
+                else:
+                    predictors.append(self._kept_predictor(member, part.fold, record))
+                votes.append(vote if is_refitted else vote / len(self.dataset.parts))
                 encoding = self.problem.learner.view(member.result.config, part).encoding
                 places.append(encodings.setdefault(encoding, len(encodings)))
         return Ensemble(
@@ -270,16 +318,45 @@ class Study:
             votes=np.array(votes),
             about=self._about(chosen, refits),
             places=tuple(places),
+            temperature=chosen.temperature,
+            residuals=self._residuals(chosen),
         )
 
-    def _kept_fit(self, member: Member, fold: int, record: StudyRecord) -> Any:
+    def _residuals(self, chosen: Average) -> Residuals | None:
+        if self.dataset.task != "regression":
+            return None
+        select, weights = self.dataset.rows.select, self.dataset.sample_weight
+        predicted = np.asarray(self.dataset.target.decode(chosen.honest_predictions), dtype=np.float64)
+        return Residuals.of(
+            predicted, self.dataset.y[select].astype(np.float64), None if weights is None else weights[select]
+        )
+
+    def _selection(self, chosen: Average) -> Selection:
+        seed = self.problem.seed
+        parts = fifths(self.dataset, seed)
+        return Selection.of(self.dataset, self.frame, chosen.honest_predictions, parts, self.problem.scorer, seed)
+
+    def _kept_predictor(self, member: Member, fold: int, record: StudyRecord) -> Any:
+        if member.ingredients:
+            return Network.mean([self._kept_predictor(one, fold, record) for one in member.ingredients])
         number, budget = member.result.number, member.result.budget
         saved = record.checkpoints.load(number, budget, fold)
         if saved is None:
             raise FileNotFoundError(f"the checkpoint of trial {number} at {budget} epochs has disappeared")
-        return self.problem.learner.load(*saved)
+        return self.problem.learner.predictor(self.problem.learner.load(*saved), member.weights)
 
-    def _about(self, chosen: Average, refits: Collection[int]) -> dict[str, Any]:
+    def _is_refitted(self, member: Member, refits: Refits) -> bool:
+        """Are all its weights among the refits? Patience may have ended one before the epoch of a checkpoint."""
+        found = ((one, refits.get((one.result.number, one.result.epochs))) for one in member.ingredients or (member,))
+        return all(fit is not None and one.weights in self.problem.learner.kinds(fit) for one, fit in found)
+
+    def _refitted(self, member: Member, refits: Refits) -> Any:
+        if member.ingredients:
+            return Network.mean([self._refitted(one, refits) for one in member.ingredients])
+        fit = refits[member.result.number, member.result.epochs]
+        return self.problem.learner.predictor(fit, member.weights)
+
+    def _about(self, chosen: Average, refits: Refits) -> dict[str, Any]:
         scores = {
             "valid_value": chosen.valid_value,
             "honest_score": chosen.honest_score,
@@ -293,10 +370,10 @@ class Study:
             "members": [
                 {
                     "trial_number": member.result.number,
-                    "epoch": member.result.epochs,
-                    "weights": member.weights,
+                    "epoch": member.epoch,
+                    "weights": member.kind,
                     "seed": member.result.seed,
-                    "refit": member.result.number in refits,
+                    "refit": self._is_refitted(member, refits),
                     "config": member.result.config,
                 }
                 for member in chosen.members
@@ -332,6 +409,7 @@ class Study:
             decisions=decisions,
             candidates=final,
             leaderboard=leaderboard(ensembles),
+            selection=self._selection(ensembles[0]),
             chance=chance,
             best_config=best_config,
             best_value=best_value,

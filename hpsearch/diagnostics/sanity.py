@@ -25,8 +25,8 @@ def loss_at_chance(recipes: Sequence[Recipe], examples: Mapping[str, Examples]) 
     validation rows that have any. `examples`: by encoding.
 
     Returns:
-        Columns encoding, hidden_layer_sizes (text), initial_loss, chance_loss, ratio, verdict ("as it should be", "too high",
-        "too low"), sentence.
+        Columns encoding, hidden_layer_sizes (text), initial_loss, chance_loss, ratio, verdict ("as it should be", "too
+        high", "too low"), sentence.
     """
     shapes = {(recipe.encoding, recipe.hidden_layer_sizes): recipe for recipe in recipes}
     encoded = {encoding: _few_rows(examples[encoding]) for encoding, _ in shapes}
@@ -63,8 +63,8 @@ def chance_table(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
     columns = ["encoding", "hidden_layer_sizes", "initial_loss", "chance_loss", "ratio", "verdict"]
     table = pd.DataFrame(rows, columns=columns)
     table["sentence"] = [
-        f"{row.encoding}, {row.hidden_layer_sizes}: untrained loss {row.initial_loss:.3g}, at chance {row.chance_loss:.3g}: "
-        f"{row.verdict}."
+        f"{row.encoding}, {row.hidden_layer_sizes}: untrained loss {row.initial_loss:.3g}, at chance "
+        f"{row.chance_loss:.3g}: {row.verdict}."
         for row in table.itertuples()
     ]
     return table

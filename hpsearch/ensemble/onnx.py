@@ -22,6 +22,7 @@ from hpsearch.data.encoding import Encoding
 from hpsearch.data.numeric import CLIP, Numeric
 from hpsearch.data.piecewise import CENTRE
 from hpsearch.data.target import Target
+from hpsearch.ensemble.tempering import SMALLEST
 from hpsearch.mlp.losses import LOSSES, identity, softmax_naive
 from hpsearch.mlp.predict import fused
 from hpsearch.orchestrator.estimators import EstimatorPredictor
@@ -45,6 +46,10 @@ class Votes(Protocol):
     def votes(self) -> NDArray[np.float64]: ...
     @property
     def places(self) -> tuple[int, ...]: ...
+    @property
+    def temperature(self) -> float: ...
+    @property
+    def threshold(self) -> float | None: ...
 
 
 class Graph:
@@ -91,7 +96,7 @@ def onnx_model(ensemble: Votes) -> ModelProto:
         if not isinstance(network, Network):
             raise ValueError(f"only networks can be exported to ONNX, but a member is {network!r}")
         voted.append(graph.add("Mul", _predicted(graph, network, encoded[place]), graph.constant(vote, np.float32)))
-    outputs = _answers(graph, ensemble.target, graph.add("Sum", *voted), set(ensemble.encodings[0].column_names))
+    outputs = _answers(graph, ensemble, graph.add("Sum", *voted))
     proto = helper.make_graph(graph.nodes, "hpsearch", list(graph.inputs.values()), outputs, graph.constants)
     opsets = [helper.make_opsetid(domain, version) for domain, version in OPSETS.items()]
     model = helper.make_model(proto, opset_imports=opsets, ir_version=IR_VERSION, producer_name="hpsearch")
@@ -99,8 +104,9 @@ def onnx_model(ensemble: Votes) -> ModelProto:
     return model
 
 
-def _answers(graph: Graph, target: Target, outputs: str, taken: set[str]) -> list[ValueInfoProto]:
+def _answers(graph: Graph, ensemble: Votes, outputs: str) -> list[ValueInfoProto]:
     """The outputs of the graph, from the mean of the members."""
+    target, taken = ensemble.target, set(ensemble.encodings[0].column_names)
 
     def free(name: str) -> str:
         return free(f"{name}_") if name in taken else name
@@ -110,10 +116,18 @@ def _answers(graph: Graph, target: Target, outputs: str, taken: set[str]) -> lis
         scaled = graph.add("Mul", column, graph.constant(target.scale, np.float64))
         graph.name(free("prediction"), "Add", scaled, graph.constant(target.mean, np.float64))
         return [helper.make_tensor_value_info(free("prediction"), TensorProto.DOUBLE, ["n_rows"])]
+    if ensemble.temperature != 1:
+        positive = graph.add("Max", outputs, graph.constant(SMALLEST, np.float32))
+        outputs = graph.add("Pow", positive, graph.constant(1 / ensemble.temperature, np.float32))
     graph.name(free("probabilities"), "Div", outputs, _sum(graph, outputs))
     classes = target.classes.astype(object) if target.classes.dtype.kind == "U" else target.classes
-    best = graph.add("ArgMax", outputs, axis=1, keepdims=0)
-    graph.name(free("label"), "Gather", graph.constant(classes), best)
+    if ensemble.threshold is None:
+        decided = graph.add("ArgMax", outputs, axis=1, keepdims=0)
+    else:
+        second = graph.add("Gather", free("probabilities"), graph.constant(1, np.int64), axis=1)
+        is_second = graph.add("GreaterOrEqual", second, graph.constant(ensemble.threshold, np.float32))
+        decided = graph.add("Cast", is_second, to=TensorProto.INT64)
+    graph.name(free("label"), "Gather", graph.constant(classes), decided)
     label = TensorProto.STRING if classes.dtype == object else helper.np_dtype_to_tensor_dtype(classes.dtype)
     return [
         helper.make_tensor_value_info(free("probabilities"), TensorProto.FLOAT, ["n_rows", len(classes)]),

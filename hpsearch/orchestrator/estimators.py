@@ -22,6 +22,7 @@ from hpsearch.data.dataset import Dataset
 from hpsearch.data.target import Target
 from hpsearch.mlp.outcome import Outcome, killed
 from hpsearch.orchestrator.apart import Ended, Limits, Nursery, nursery_of_thread
+from hpsearch.orchestrator.learner import Price
 from hpsearch.orchestrator.resources import Lesson, growing, resource_of, weights_keyword
 from hpsearch.orchestrator.teaching import Classroom, Model, failed, outputs, quiet_estimators, taught, taught_apart
 from hpsearch.record.estimators import from_bytes, to_bytes
@@ -181,6 +182,13 @@ class EstimatorLearner:
 
     def view(self, config: Mapping[str, Any], dataset: Dataset) -> Dataset:
         return dataset
+
+    def price(self, config: Mapping[str, Any]) -> Price:
+        """Not known: an estimator may do anything."""
+        return Price(math.nan, math.nan)
+
+    def kinds(self, fit: EstimatorFit) -> tuple[str, ...]:
+        return self.weights
 
     def start(self, configs: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> EstimatorFit:
         return EstimatorFit(
@@ -367,6 +375,8 @@ def _remarks(estimator: Any, dataset: Dataset, method: str) -> Iterator[str]:
     name = type(estimator).__name__
     if dataset.sample_weight is not None and weights_keyword(estimator, method) is None:
         yield f"{name} takes no sample_weight: it is trained without, and scored with it."
+    if dataset.class_weight is not None and weights_keyword(estimator, method) is None:
+        yield f"{name} takes no sample_weight, so it is trained without class_weight."
     if dataset.task != "regression" and not hasattr(estimator, "predict_proba"):
         yield f"{name} gives no probabilities: the class it predicts counts as certain."
 

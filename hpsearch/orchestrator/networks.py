@@ -1,7 +1,7 @@
 """The MLP engine as a learner, and what of its networks is searched unless the user says otherwise."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,12 +14,15 @@ from hpsearch.mlp.outcome import Outcome
 from hpsearch.mlp.predict import add_votes, predict
 from hpsearch.mlp.recipe import LBFGS, Recipe
 from hpsearch.mlp.stack import Architecture, Stack, training_operations
-from hpsearch.orchestrator.learner import Meta, Tensors
+from hpsearch.orchestrator.learner import CHECKPOINT, Meta, Price, Tensors
 from hpsearch.space.distributions import Choice, LogUniform, Numeric, Uniform
 from hpsearch.space.space import SearchSpace
 
 WEIGHTS = ("raw", "ema")
 """Which weights of a fit predict: the last ones, or their moving average."""
+
+NOMINAL_RATE = 5e10
+"""Floating-point operations per second that times of prediction are told by: about 0.4 of one core's sgemm peak."""
 
 SAVED = ("moments", "average", "swa", "best", "ring", "watch", "history")
 """Arrays of a fit that a checkpoint holds besides the weights."""
@@ -53,6 +56,13 @@ class Network:
         """(n_rows, n_outputs) for `inputs` (n_rows, n_inputs): class probabilities, or standardised numbers."""
         (outputs,) = predict(self.stack, self.loss, inputs, np.arange(len(inputs)))
         return np.asarray(outputs)
+
+    @classmethod
+    def mean(cls, networks: Sequence["Network"]) -> "Network":
+        """The network whose weights are the means of those of `networks`, which are of one architecture and loss."""
+        every = np.stack([network.weights for network in networks])
+        weights = every.mean(axis=0, keepdims=True, dtype=np.float64).astype(np.float32)
+        return replace(networks[0], stack=replace(networks[0].stack, weights=weights))
 
     def add_votes(self, inputs: NDArray[np.float32], vote: float, outputs: NDArray[np.float64]) -> None:
         """outputs += vote · what it predicts."""
@@ -131,9 +141,22 @@ class MLPLearner:
         return self.recipe(config).stack_key
 
     def cost(self, config: Mapping[str, Any], dataset: Dataset) -> float:
+        return float(training_operations(self._architecture(config).layer_sizes) * len(dataset.rows.train))
+
+    def _architecture(self, config: Mapping[str, Any]) -> Architecture:
         recipe = self.recipe(config)
-        sizes = recipe.architecture(self.n_inputs[recipe.encoding], self.n_outputs).layer_sizes
-        return float(training_operations(sizes) * len(dataset.rows.train))
+        return recipe.architecture(self.n_inputs[recipe.encoding], self.n_outputs)
+
+    def price(self, config: Mapping[str, Any]) -> Price:
+        """Two operations per entry of the matrices and row, at `NOMINAL_RATE`."""
+        architecture = replace(self._architecture(config), batch_norm=False)
+        predict_ms = 1e3 * 2 * 1_000 * architecture.layout.n_matrix / NOMINAL_RATE
+        return Price(4 * architecture.n_weights / 1e6, predict_ms)
+
+    def kinds(self, fit: train.Fit) -> tuple[str, ...]:
+        ring = tuple(f"{CHECKPOINT}{epoch}" for epoch in _ring_epochs(fit) if epoch != fit.epochs[0])
+        swa = ("swa",) if fit.swa.shape[1] and np.isfinite(fit.swa).all() else ()
+        return (*ring, *swa, *self.weights)
 
     def start(self, configs: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> train.Fit:
         recipes = [self.recipe(config) for config in configs]
@@ -152,7 +175,7 @@ class MLPLearner:
         return train.Examples(
             dataset.inputs,
             dataset.targets,
-            dataset.row_weights,
+            dataset.training_weights,
             rows.train,
             rows.valid,
             (self.order_seed + dataset.fold) % 2**64,
@@ -206,8 +229,19 @@ class MLPLearner:
 
     def network(self, fit: train.Fit, weights: str) -> Network:
         """The models of `fit` for prediction. With patience, "ema" is the average of the best epoch, not the last."""
+        loss = fit.recipes[0].loss
+        if weights.startswith(CHECKPOINT):
+            epoch = int(weights.removeprefix(CHECKPOINT))
+            return Network(fit.checkpoints()[_ring_epochs(fit).index(epoch)], loss)
         kind = "best" if weights == "ema" and fit.recipes[0].patience > 0 else weights
-        return Network(fit.stack_of(kind), fit.recipes[0].loss)
+        return Network(fit.stack_of(kind), loss)
+
+
+def _ring_epochs(fit: train.Fit) -> list[int]:
+    """The epochs whose weights the ring of a fit of one model holds, as `Fit.checkpoints` gives them."""
+    every, size = fit.recipes[0].checkpoint_every, fit.ring.shape[1]
+    taken = int(fit.epochs[0]) // every
+    return [every * number for number in range(max(0, taken - size) + 1, taken + 1)]
 
 
 SIZES: tuple[tuple[float, int, tuple[tuple[int, ...], ...]], ...] = (
@@ -245,6 +279,22 @@ def default_space(
             "batch_size": batch_size,
         }
     )
+
+
+CLASSIC: Mapping[str, object] = {
+    "activation": "elu",
+    "initialiser": "he_normal",
+    "batch_norm": True,
+    "dropout": Uniform(0.0, 0.5, limits=(0.0, 0.9)),
+    "update": "nesterov",
+    "schedule": "constant",
+    "learning_rate_init": LogUniform(1e-3, 1e-1, limits=(1e-6, 10.0)),
+    "alpha": LogUniform(1e-6, 1e-2, limits=(1e-9, 10.0)),
+    "weight_decay": 0.0,
+    "encoding": "robust",
+}
+"""The classic recipe of the lecture notes, as entries of a space: He's initial weights, ELU, batch normalisation,
+dropout, Nesterov's momentum, no schedule. `search(X, y, space=CLASSIC)`; single entries are replaced with `|`."""
 
 
 def default_config(space: SearchSpace) -> dict[str, Any]:
