@@ -124,7 +124,8 @@ def _answers(graph: Graph, ensemble: Votes, outputs: str) -> list[ValueInfoProto
     if ensemble.threshold is None:
         decided = graph.add("ArgMax", outputs, axis=1, keepdims=0)
     else:
-        second = graph.add("Gather", free("probabilities"), graph.constant(1, np.int64), axis=1)
+        column = graph.add("Gather", free("probabilities"), graph.constant([1], np.int64), axis=1)
+        second = graph.add("Squeeze", column, graph.constant([1], np.int64))
         is_second = graph.add("GreaterOrEqual", second, graph.constant(ensemble.threshold, np.float32))
         decided = graph.add("Cast", is_second, to=TensorProto.INT64)
     graph.name(free("label"), "Gather", graph.constant(classes), decided)

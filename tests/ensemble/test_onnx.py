@@ -197,3 +197,14 @@ def test_what_has_no_graph_is_refused(tmp_path):
             np.ones(1),
         ).to_onnx(tmp_path / "model.onnx")
     assert not (tmp_path / "model.onnx").exists()
+
+
+@pytest.mark.parametrize("temperature", [0.4, 2.5])
+def test_temperature_and_threshold_are_in_the_graph(temperature, tmp_path):
+    warm = replace(ensemble_of(TARGETS["text"]), temperature=temperature)
+    ensemble, X = warm.with_threshold(0.3), new_rows()
+    answers, probabilities = run(ensemble, tmp_path / "model.onnx", X), ensemble.predict_proba(X)
+    assert_allclose(answers["probabilities"], probabilities, atol=1e-5)
+    clear = np.abs(probabilities[:, 1] - 0.3) > 1e-5
+    assert_array_equal(answers["label_"][clear], ensemble.predict(X)[clear])
+    assert (ensemble.predict(X) != warm.predict(X)).any()
