@@ -182,7 +182,7 @@ def search(
         sample_weight: (n_rows,) ≥ 0, for training and scores.
         X_test, y_test: rows for nothing but a last score; or `test_size`, a share or a number of rows to take from X.
         refit: train the chosen members again on all rows but the test rows. The scores shown are of the models before.
-        max_members: of the ensemble, ≥ 1; with `cv` each is a model per fold, unless it is trained again.
+        max_members: of the ensemble, ≥ 1, 32 by default; with `cv` each is a model per fold, unless `refit`.
         max_predict_ms: milliseconds, > 0, that the ensemble may take for 1,000 rows on one core: `predict_ms` of the
             leaderboard, which is counted and not measured. Our networks only.
         storage: None for memory; a file that keeps the trials, with a folder `<file>.fits` of checkpoints and lock

@@ -1,11 +1,13 @@
 """Ensembles of the library, side by side, and the one that is chosen: what a user takes home.
 
 Probabilities are averaged, not logits. Each kind chooses its votes on the selection rows, see `kinds`. What its choice
-is worth is told by rows it was not made on: five times on four fifths of the rows, and the loss on the others. The kind
-with the least such loss is chosen. The honest score repeats all of that, with the choice of the kind, on four fifths of
-the selection rows in rotation; what was chosen predicts the remaining fifth, and the predictions of all five are scored
-together. (The mean of five scores would do for a log-loss. An R² or an area under a curve is biased on few rows, and
-not defined where a class is missing.)
+is worth is told by rows it was not made on: five times on four fifths of the rows, and the loss on the others. Of
+`CHOSEN_FROM`, the kind with the least such loss is chosen.
+
+The honest score repeats all of that, with the choice of the kind, on four fifths of the selection rows in rotation;
+what was chosen predicts the remaining fifth, and the predictions of all five are scored together. (The mean of five
+scores would do for a log-loss. An R² or an area under a curve is biased on few rows, and not defined where a class is
+missing.)
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +22,7 @@ from hpsearch.data.dataset import Dataset
 from hpsearch.data.scoring import Scorer
 from hpsearch.data.splits import rotations, strata
 from hpsearch.ensemble.evidence import Evidence, Floats, RowLosses, RowNumbers
-from hpsearch.ensemble.kinds import Kind, Limits, Votes, kinds_of
+from hpsearch.ensemble.kinds import CHOSEN_FROM, Kind, Limits, Votes, kinds_of
 from hpsearch.ensemble.members import Library, Member
 from hpsearch.orchestrator.learner import Price
 from hpsearch.orchestrator.training import score_rows
@@ -70,12 +72,13 @@ class Choice:
 
     @property
     def best(self) -> str:
-        """The kind with the least loss; ties go to the plainest."""
-        return min(self.losses, key=lambda name: float(self.losses[name].mean()))
+        """Of the kinds that are chosen from the one with the least loss; ties go to the plainest."""
+        names = [name for name in self.losses if name in CHOSEN_FROM]
+        return min(names, key=lambda name: float(self.losses[name].mean()))
 
 
 def average(members: Sequence[Member], votes: Floats, positions: RowNumbers) -> Floats:
-    """The members' mean predictions, weighted by votes, for positions among the held-out rows, (n_positions, n_outputs)."""
+    """The voted mean of predictions, (n_positions, n_outputs), for positions among the held-out rows."""
     total = np.zeros((len(positions), members[0].predictions.shape[1]))
     for member, vote in zip(members, votes, strict=True):
         total += vote * member.predictions[positions]
