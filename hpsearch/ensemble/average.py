@@ -116,20 +116,27 @@ def averages(
         voting = tuple(evidence.members[position] for position in voters.tolist())
         valid_predictions = average(voting, votes[voters], np.arange(len(dataset.rows.valid)))
         valid_value = score_rows(scorer, dataset, dataset.rows.valid, valid_predictions)
-        predictions, scores = np.empty((len(select), dataset.n_outputs)), []
-        for part, rotated_votes in enumerate(honest):
-            fifth = np.flatnonzero(parts == part)
-            predictions[fifth] = evidence.mixed(rotated_votes, fifth)
-            scores.append(score_rows(scorer, dataset, select[fifth], predictions[fifth]))
-        defined = [score for score in scores if np.isfinite(score)]
-        deviation = float(np.std(defined)) if len(defined) > 1 else float("nan")
-        honest_score = score_rows(scorer, dataset, select, predictions)
+        honest_score = _honest_score(evidence, dataset, scorer, parts, honest)
         price = Price(float(size_mb[voters].sum()), float(predict_ms[voters].sum()))
-        return Average(name, voting, votes[voters], valid_value, honest_score, deviation, predictions, price)
+        return Average(name, voting, votes[voters], valid_value, *honest_score, price)
 
     chosen = made(final.best, [choice.votes[choice.best] for choice in rotated])
     others = [made(name, [choice.votes[name] for choice in rotated]) for name in kinds if name != chosen.name]
     return [chosen, *others]
+
+
+def _honest_score(
+    evidence: Evidence, dataset: Dataset, scorer: Scorer, parts: NDArray[np.int64], votes: Sequence[Votes]
+) -> tuple[float, float, Floats]:
+    """The score of predicting each part of the selection rows by its votes, its deviation, and the predictions."""
+    select, predictions, scores = dataset.rows.select, np.empty((len(parts), dataset.n_outputs)), []
+    for part, own in enumerate(votes):
+        rows = np.flatnonzero(parts == part)
+        predictions[rows] = evidence.mixed(own, rows)
+        scores.append(score_rows(scorer, dataset, select[rows], predictions[rows]))
+    defined = [score for score in scores if np.isfinite(score)]
+    deviation = float(np.std(defined)) if len(defined) > 1 else float("nan")
+    return score_rows(scorer, dataset, select, predictions), deviation, predictions
 
 
 def choose(
