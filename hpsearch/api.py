@@ -232,7 +232,7 @@ def search(
             folds, which gain by it more than by anything else. The scores shown are of the models before.
         calibrate: scale the chosen ensemble's probabilities by a temperature, fitted on the selection rows; its honest
             score stands first in `leaderboard()`, above that without. See `ensemble.calibration`.
-        max_members: of the ensemble, ≥ 1; with `cv` each is a model per fold, unless it is trained again.
+        max_members: of the ensemble, ≥ 1, 10 by default; with `cv` each is a model per fold, unless `refit`.
         max_predict_ms: milliseconds, > 0, that the ensemble may take for 1,000 rows on one core: `predict_ms` of the
             leaderboard, which is counted and not measured. Our networks only.
         storage: None for memory; a file that keeps the trials, with a folder `<file>.fits` of checkpoints and lock

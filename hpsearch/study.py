@@ -280,7 +280,7 @@ class Study:
 
     def _train_again(self, chosen: Average, record: StudyRecord, workers: Workers, stop: Stop) -> Refits | None:
         """The chosen members, trained on all rows but the test rows; None if it was stopped before."""
-        members = [part.result for member in chosen.members for part in member.ingredients or (member,)]
+        members = [member.result for member in chosen.members]
         return train_again(self.problem, members, record.refits, workers, stop)
 
     def _tested(self, average: Average, record: StudyRecord) -> Average:
@@ -304,7 +304,8 @@ class Study:
             is_refitted = self._is_refitted(member, refits)
             for part in (self.dataset,) if is_refitted else self.dataset.parts:
                 if is_refitted:
-                    predictors.append(self._refitted(member, refits))
+                    refit = refits[member.result.number, member.result.epochs]
+                    predictors.append(self.problem.learner.predictor(refit, member.weights))
                 else:
                     predictors.append(self._kept_predictor(member, part.fold, record))
                 votes.append(vote if is_refitted else vote / len(self.dataset.parts))
@@ -346,15 +347,9 @@ class Study:
         return self.problem.learner.predictor(self.problem.learner.load(*saved), member.weights)
 
     def _is_refitted(self, member: Member, refits: Refits) -> bool:
-        """Are all its weights among the refits? Patience may have ended one before the epoch of a checkpoint."""
-        found = ((one, refits.get((one.result.number, one.result.epochs))) for one in member.ingredients or (member,))
-        return all(fit is not None and one.weights in self.problem.learner.kinds(fit) for one, fit in found)
-
-    def _refitted(self, member: Member, refits: Refits) -> Any:
-        if member.ingredients:
-            return Network.mean([self._refitted(one, refits) for one in member.ingredients])
-        fit = refits[member.result.number, member.result.epochs]
-        return self.problem.learner.predictor(fit, member.weights)
+        """Are its weights among the refits? Patience may have ended one before the epoch of a checkpoint."""
+        fit = refits.get((member.result.number, member.result.epochs))
+        return fit is not None and member.weights in self.problem.learner.kinds(fit)
 
     def _about(self, chosen: Average, refits: Refits) -> dict[str, Any]:
         scores = {

@@ -80,8 +80,13 @@ def test_the_result_has_the_designed_tables(wine_result):
         "stage", "name", "side", "low", "high", "new_low", "new_high", "verdict", "share_of_best", "share_of_drawn",
         "p_value", "best_position", "sentence",
     ]  # fmt: skip
-    assert result.members["ensemble"].nunique() == 4
-    assert len(result.leaderboard()) == 4 and len(result.summary()) == 11
+    kinds = {"best_model", "parameter_ema", "top_models", "top_models_ema", "checkpoints", "greedy"}
+    assert set(result.members["ensemble"]) - {"soup"} == kinds
+    assert set(result.leaderboard()["ensemble"]) - {"soup"} == kinds and len(result.summary()) == 11
+    assert result.leaderboard().columns.tolist() == [
+        "ensemble", "n_members", "valid_value", "honest_score", "honest_deviation", "test_score", "size_mb",
+        "predict_ms", "chosen",
+    ]  # fmt: skip
     assert result.test_score == result.leaderboard()["test_score"].iloc[0]
     assert result.honest_score == result.leaderboard()["honest_score"].iloc[0]
     assert result.best_value == result.history["valid_value"].max()

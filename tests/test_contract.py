@@ -23,6 +23,8 @@ SPACE = {
     "hidden_layer_sizes": Choice([(16,), (24, 8), (8, 8, 8)]),
     "learning_rate_init": LogUniform(1e-3, 1e3),  # the upper end diverges
     "batch_size": 32,
+    "swa_share": 0.4,
+    "n_checkpoints": 2,
 }
 FIRST = [{"hidden_layer_sizes": (16,), "learning_rate_init": 0.02}]
 
@@ -48,6 +50,7 @@ def contents(result, folder: Path) -> tuple[list[pd.DataFrame], dict[str, bytes]
     """What must be equal: the tables, that of trials without times, and the bytes of the model's files."""
     result.save(folder)
     tables = [result.trials.drop(columns=TIMES), result.history, result.decisions, result.candidates, result.members]
+    tables.append(result.leaderboard())
     return tables, {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
