@@ -85,6 +85,7 @@ class MLPLearner:
         loss: by name, from the task; a config may name another one.
         order_seed: of the minibatch order.
         horizon: epochs over which the learning-rate schedules run.
+        n_numeric: how many of the inputs, the first ones, are values of numeric columns; None: all.
     """
 
     n_inputs: int
@@ -92,6 +93,7 @@ class MLPLearner:
     loss: str
     order_seed: int
     horizon: int
+    n_numeric: int | None = None
     snapshots: ClassVar[bool] = True
     weights: ClassVar[tuple[str, ...]] = WEIGHTS
     prefer: ClassVar[str] = "threads"
@@ -99,7 +101,8 @@ class MLPLearner:
     @classmethod
     def of(cls, dataset: Dataset, order_seed: int, horizon: int) -> "MLPLearner":
         loss = "squared_error" if dataset.task == "regression" else "softmax_cross_entropy"
-        return cls(dataset.n_inputs, dataset.n_outputs, loss, order_seed, horizon)
+        n_numeric = len(dataset.encoding.numeric)
+        return cls(dataset.n_inputs, dataset.n_outputs, loss, order_seed, horizon, n_numeric)
 
     @staticmethod
     def check_recipe(config: Mapping[str, Any]) -> None:
@@ -126,11 +129,12 @@ class MLPLearner:
         return self.recipe(config).stack_key
 
     def cost(self, config: Mapping[str, Any], dataset: Dataset) -> float:
-        sizes = self.recipe(config).architecture(self.n_inputs, self.n_outputs).layer_sizes
-        return float(training_operations(sizes) * len(dataset.rows.train))
+        architecture = self.recipe(config).architecture(self.n_inputs, self.n_outputs, self.n_numeric)
+        return float(training_operations(architecture.layer_sizes, architecture.n_waves) * len(dataset.rows.train))
 
     def start(self, configs: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> train.Fit:
-        return train.start([self.recipe(config) for config in configs], seeds, self.n_inputs, self.n_outputs)
+        recipes = [self.recipe(config) for config in configs]
+        return train.start(recipes, seeds, self.n_inputs, self.n_outputs, self.n_numeric)
 
     def advance(self, fit: train.Fit, dataset: Dataset, epochs: int, should_stop: Callable[[], bool]) -> train.Fit:
         return train.advance(fit, self.examples(dataset), epochs, self.horizon, should_stop)
