@@ -103,6 +103,7 @@ def search(
     X: object,
     y: object,
     *,
+    effort: Literal["quick", "standard", "thorough"] = "standard",
     space: Mapping[str, object] | None = None,
     n_trials: int | None = None,
     max_epochs: int | None = None,
@@ -129,7 +130,9 @@ def search(
     X_test: object = None,
     y_test: object = None,
     test_size: float | int | None = None,
-    refit: bool = False,
+    refit: bool | None = None,
+    max_members: int | None = None,
+    max_predict_ms: float | None = None,
     storage: Storage = None,
     study_name: str = "search",
     fits: str | os.PathLike[str] | None = None,
@@ -148,9 +151,11 @@ def search(
         y: class labels of any kind, or numbers, (n_rows,); or the name of a column of X.
         space: name → distribution, or a plain value that fixes it; replaces entries of the default space by name.
             Distributions of Optuna and `scipy.stats` are understood.
-        n_trials: the study's total, ≥ 1, 64 by default. A later call with more appends a fine stage of the missing
-            ones; one with fewer changes nothing.
-        max_epochs: of the longest trials, ≥ 1; by default enough for about 3,000 minibatches. The
+        effort: how much to train: "quick", "standard" or "thorough", about 8 s, 25 s and 10 min for 20,000 rows of 20
+            columns on two cores, growing with the rows. It stands for `n_trials` and `max_epochs` that are not given.
+        n_trials: the study's total, ≥ 1; 24, 48 or 320 by effort. A later call with more appends a fine stage of the
+            missing ones; one with fewer changes nothing.
+        max_epochs: of the longest trials, ≥ 1; by default enough for 1,200, 3,600 or 12,000 minibatches, by effort. The
             first rungs are a third and a ninth of it, and a 27th where that makes 300 minibatches.
         plan: the stages, in the place of `n_trials` and `max_epochs`; see `Plan.of` for the default.
         refine: "auto" narrows and widens the ranges between stages, "warn" only says where the best trials crowd, and
@@ -179,7 +184,11 @@ def search(
         categorical: columns that are categories though they look like numbers.
         sample_weight: (n_rows,) ≥ 0, for training and scores.
         X_test, y_test: rows for nothing but a last score; or `test_size`, a share or a number of rows to take from X.
-        refit: train the chosen members again on all rows but the test rows. The scores shown are of the models before.
+        refit: train the chosen members again on all rows but the test rows; by default so for our networks without
+            folds, which gain by it more than by anything else. The scores shown are of the models before.
+        max_members: of the ensemble, ≥ 1; with `cv` each is a model per fold, unless it is trained again.
+        max_predict_ms: milliseconds, > 0, that the ensemble may take for 1,000 rows on one core: `predict_ms` of the
+            leaderboard, which is counted and not measured. Our networks only.
         storage: None for memory; a file that keeps the trials, with a folder `<file>.fits` of checkpoints and lock
             beside it; a database URL; an Optuna storage. A study that is there is continued.
         study_name: its name in the storage.
@@ -205,23 +214,26 @@ def search(
     if plan is not None and max_epochs is not None:
         raise ValueError(f"max_epochs={max_epochs!r} is given beside a plan, which has its own")
     study = Study.of(
-        X, y, title=title or study_name, space=space, max_epochs=max_epochs if plan is None else plan.max_epochs,
+        X, y, title=title or study_name, effort=effort, space=space,
+        max_epochs=max_epochs if plan is None else plan.max_epochs,
         estimator=estimator, error_score=error_score, trial_timeout=trial_timeout, trial_memory=trial_memory,
         trusted=trusted, random_state=random_state, scoring=scoring, refine=refine, first=first, like=like,
         sampler=sampler,
         task=task, categorical=categorical, sample_weight=sample_weight, X_test=X_test, y_test=y_test,
         test_size=test_size, cv=cv, groups=groups,
     )  # fmt: skip
-    if not isinstance(refit, bool) or not isinstance(verbose, int):
+    if not isinstance(refit, bool | None) or not isinstance(verbose, int):
         raise ValueError(f"refit must be True or False and verbose a whole number, but got {refit!r} and {verbose!r}")
     n_trials = None if n_trials is None else whole("n_trials", n_trials)
+    limits = study.limits(max_members, max_predict_ms)
     stop, workers = Stop(timeout), Workers(n_jobs, backend, study.problem.learner.prefer)
     if not (isinstance(callbacks, Sequence) and all(callable(callback) for callback in callbacks)):
         raise ValueError(f"callbacks must be a list of functions of a RungRecord, but got {callbacks!r}")
     with open_record(storage, study_name, fits, synchronous=synchronous) as record:
         ensemble, findings = study.carry_out(
-            study.plan(record, n_trials, plan), record, stop, workers, callbacks=callbacks, refit=refit, verbose=verbose
-        )
+            study.plan(record, n_trials, plan), record, stop, workers, callbacks=callbacks, refit=refit,
+            limits=limits, verbose=verbose,
+        )  # fmt: skip
     for sentence in findings.warnings:
         warnings.warn(sentence, UserWarning, stacklevel=2)
     return Result(ensemble, findings)

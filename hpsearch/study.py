@@ -7,7 +7,7 @@ an ensemble and the findings.
 import json
 import math
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
@@ -20,16 +20,18 @@ import pandas as pd
 from hpsearch import __version__
 from hpsearch.data.as_given import rows_of
 from hpsearch.data.dataset import Dataset
-from hpsearch.data.encoding import Encoding
 from hpsearch.data.scoring import guess_scores, quiet_scores
 from hpsearch.diagnostics.sanity import chance_table, loss_at_chance
-from hpsearch.ensemble.average import Average, averages, leaderboard
+from hpsearch.ensemble.average import NO_LIMITS, Average, averages, leaderboard
 from hpsearch.ensemble.candidates import Candidates
 from hpsearch.ensemble.ensemble import Ensemble
+from hpsearch.ensemble.kinds import Limits, best_run
 from hpsearch.ensemble.members import Library, Member, member_table
+from hpsearch.ensemble.soup import soup_of
 from hpsearch.mlp.kernels import one_blas_thread
+from hpsearch.orchestrator.effort import Effort, effort_of
 from hpsearch.orchestrator.estimators import described
-from hpsearch.orchestrator.networks import MLPLearner
+from hpsearch.orchestrator.networks import MLPLearner, Network
 from hpsearch.orchestrator.plan import Plan
 from hpsearch.orchestrator.records import RungRecord, StageRecord
 from hpsearch.orchestrator.run import Problem, Workers, run, train_again
@@ -47,11 +49,11 @@ Callback = Callable[[RungRecord], object]
 
 SHAPING = ("numpy", "scipy", "numba", "scikit-learn", "skops")
 """Packages whose versions shape the bits of a model."""
-N_TRIALS = 64
-"""Of a study that does not say otherwise."""
 N_CHECKED = 64
 """Configs that are drawn at the door, to see whether values that are right alone go together."""
-NO_REFITS: Mapping[int, Any] = MappingProxyType({})
+Refits = Mapping[tuple[int, int], Any]
+"""Trial number and epochs → the fit on all rows but the test rows."""
+NO_REFITS: Refits = MappingProxyType({})
 _KEPT = "Trained again on all rows, the model of trial {} diverged: it votes as it was before."
 
 
@@ -80,17 +82,21 @@ class Study:
     Attributes:
         problem: the data, where configs come from, the learner, the scores and the seed.
         max_epochs: of the longest trials.
+        effort: what decides of numbers that nobody gave.
         title: of the report.
         guess_scores: what a constant guess scores, by part of the rows: "valid", "select", "test".
     """
 
     problem: Problem[Any]
     max_epochs: int
+    effort: Effort
     title: str
     guess_scores: dict[str, float]
 
     @classmethod
-    def of(cls, X: object, y: object, *, title: str, max_epochs: int | None = None, **asked: Any) -> "Study":
+    def of(
+        cls, X: object, y: object, *, title: str, effort: str = "standard", max_epochs: int | None = None, **asked: Any
+    ) -> "Study":
         """Check what is asked: the arguments are those of `problem_of`.
 
         Raises:
@@ -99,8 +105,8 @@ class Study:
         if not isinstance(title, str):
             raise ValueError(f"title must be text, but got {title!r}")
         max_epochs = None if max_epochs is None else whole("max_epochs", max_epochs)
-        problem, epochs = problem_of(X, y, max_epochs=max_epochs, **asked)
-        return cls(problem, epochs, title, guess_scores(problem.scorer, problem.dataset))
+        problem, epochs = problem_of(X, y, effort=effort, max_epochs=max_epochs, **asked)
+        return cls(problem, epochs, effort_of(effort), title, guess_scores(problem.scorer, problem.dataset))
 
     @property
     def dataset(self) -> Dataset:
@@ -135,6 +141,12 @@ class Study:
             "first": json.loads(json.dumps(self.problem.drawing.first)),
         }
 
+    def limits(self, max_members: int | None, max_predict_ms: float | None) -> Limits:
+        """ValueError for limits that are none, and for a time of estimators, which nobody knows."""
+        if max_predict_ms is not None and not isinstance(self.problem.learner, MLPLearner):
+            raise ValueError(f"max_predict_ms={max_predict_ms!r} is for our networks only: leave it out")
+        return Limits(max_members, max_predict_ms)
+
     def plan(self, record: StudyRecord, n_trials: int | None, given: Plan | None = None) -> Plan:
         """The plan as it was recorded, or else as `given`, or the default; topped up to `n_trials`, recorded again.
 
@@ -153,7 +165,8 @@ class Study:
         if record is None or record.plan is None:
             # an earlier study that cannot be read is refused before anything is begun
             self.problem.drawing.begin()
-            plan = given or Plan.of(n_trials or N_TRIALS, self.max_epochs, shortest_rung(self.problem, self.max_epochs))
+            shortest = shortest_rung(self.problem, self.max_epochs)
+            plan = given or Plan.of(n_trials or self.effort.n_trials, self.max_epochs, shortest)
             n_first, n_drawn = len(self.problem.drawing.first), plan.stages[0].n_trials
             if n_first > max(2, n_drawn):
                 raise ValueError(
@@ -169,9 +182,11 @@ class Study:
 
     def carry_out(
         self, plan: Plan, record: StudyRecord, stop: Stop, workers: Workers, *, callbacks: Sequence[Callback] = (),
-        refit: bool = False, verbose: int = 0,
+        refit: bool | None = None, limits: Limits = NO_LIMITS, verbose: int = 0,
     ) -> tuple[Ensemble, Findings]:  # fmt: skip
         """Run the plan, and make the ensemble and the findings of what was finished.
+
+        refit: train the members again on all rows; by default networks are that have no folds.
 
         With a stop that is requested already, nothing is trained or written: what is kept is read again.
 
@@ -179,6 +194,8 @@ class Study:
             AllTrialsFailed: if every trial that was trained failed.
             KeyboardInterrupt, TimeoutError: if it was stopped before the first trials were finished.
         """
+        if refit is None:
+            refit = isinstance(self.problem.learner, MLPLearner) and not self.dataset.folds
         clock = Clock(record, is_running=not record.read_only and not record.is_over(plan.n_trials))
         library, curves, candidates, decisions = (
             Library(self.problem.learner.snapshots),
@@ -199,7 +216,7 @@ class Study:
                         clock.record()
             if len(library) == 0:
                 raise _nothing_found(curves.failures(), plan, stop)
-            ensembles = averages(library, self.dataset, self.problem.scorer, self.problem.seed)
+            ensembles = self._averages(library, record, limits)
             ensembles = [self._tested(one, record) for one in ensembles]
             refits = self._train_again(ensembles[0], record, workers, stop) if refit else {}
         clock.record()
@@ -207,12 +224,10 @@ class Study:
         ended = "finished" if is_whole and record.is_over(plan.n_trials) else _early_end(record, stop)
         decided = pd.concat(decisions, ignore_index=True)
         findings = self._findings(plan, record, ensembles, library, curves, candidates, decided, chance, ended)
-        sound = {
-            number: fit
-            for number, fit in (refits or {}).items()
-            if fit.outcomes[0] is None or not fit.outcomes[0].failed
-        }
-        kept = [_KEPT.format(number) for number in refits or {} if number not in sound]
+        sound = {key: fit for key, fit in (refits or {}).items() if not (fit.outcomes[0] and fit.outcomes[0].failed)}
+        kept = [
+            _KEPT.format(number) for number in sorted({number for number, _ in (refits or {}).keys() - sound.keys()})
+        ]
         findings = replace(findings, warnings=(*findings.warnings, *kept))
         return self._ensemble(ensembles[0], record, sound), findings
 
@@ -222,11 +237,23 @@ class Study:
             return chance_table([])
         configs = [drawing.space.draw(drawing.seed, 0, n) for n in range(plan.stages[0].n_trials)]
         recipes = [learner.recipe(config) for config in (*drawing.first, *configs)]
-        return loss_at_chance(recipes, learner.examples(self.dataset.parts[0]))
+        part = self.dataset.parts[0]
+        return loss_at_chance(recipes, {name: learner.examples(part.encoded_as(name)) for name in part.encodings})
 
-    def _train_again(self, chosen: Average, record: StudyRecord, workers: Workers, stop: Stop) -> dict[int, Any] | None:
+    def _averages(self, library: Library, record: StudyRecord, limits: Limits) -> list[Average]:
+        """The ensembles of the library, of which one may be a soup of the best trial's weights."""
+        problem, soup = self.problem, None
+        if isinstance(problem.learner, MLPLearner):
+            run = best_run(library, problem.learner.weights[-1])
+            soup = soup_of(run, lambda member: self._of_folds(member, record), self.dataset, problem.scorer)
+        return averages(library, self.dataset, problem.scorer, problem.seed, problem.learner.price, limits, soup)
+
+    def _of_folds(self, member: Member, record: StudyRecord) -> list[Network]:
+        return [self._kept_predictor(member, part.fold, record) for part in self.dataset.parts]
+
+    def _train_again(self, chosen: Average, record: StudyRecord, workers: Workers, stop: Stop) -> Refits | None:
         """The chosen members, trained on all rows but the test rows; None if it was stopped before."""
-        members = [member.result for member in chosen.members]
+        members = [part.result for member in chosen.members for part in member.ingredients or (member,)]
         return train_again(self.problem, members, record.refits, workers, stop)
 
     def _tested(self, average: Average, record: StudyRecord) -> Average:
@@ -235,42 +262,58 @@ class Study:
         if len(rows) == 0:
             return average
         ensemble = self._ensemble(average, record)
-        parts = (self.dataset, *self.dataset.folds) if ensemble.folds else (self.dataset,)
-        outputs = ensemble.outputs(*(rows_of(part.inputs, rows) for part in parts))
+        parts = (self.dataset, *self.dataset.folds)
+        views = [part.encoded_as(name) for part in parts for name in self.dataset.encodings]
+        inputs = {view.encoding: view.inputs for view in views}
+        outputs = ensemble.outputs(*(rows_of(inputs[encoding], rows) for encoding in ensemble.encodings))
         return replace(average, test_score=score_rows(self.problem.scorer, self.dataset, rows, outputs))
 
-    def _ensemble(self, chosen: Average, record: StudyRecord, refits: Mapping[int, Any] = NO_REFITS) -> Ensemble:
+    def _ensemble(self, chosen: Average, record: StudyRecord, refits: Refits = NO_REFITS) -> Ensemble:
         """The members as they were chosen, each with the models of its folds, but for those in `refits`."""
         predictors: list[Any] = []
         votes, places = [], []
-        folds = tuple(part.encoding for part in self.dataset.folds if isinstance(part.encoding, Encoding))
+        encodings: dict[Any, int] = {}
         for member, vote in zip(chosen.members, chosen.votes, strict=True):
-            refit = refits.get(member.result.number)
-            parts = [None] if refit is not None else [part.fold for part in self.dataset.parts]
-            for fold in parts:
-                fit = refit if fold is None else self._kept_fit(member, fold, record)
-                predictors.append(self.problem.learner.predictor(fit, member.weights))
-                votes.append(vote / len(parts))
-                places.append(0 if fold is None or not folds else fold + 1)
+            is_refitted = self._is_refitted(member, refits)
+            for part in (self.dataset,) if is_refitted else self.dataset.parts:
+                if is_refitted:
+                    predictors.append(self._refitted(member, refits))
+                else:
+                    predictors.append(self._kept_predictor(member, part.fold, record))
+                votes.append(vote if is_refitted else vote / len(self.dataset.parts))
+                encoding = self.problem.learner.view(member.result.config, part).encoding
+                places.append(encodings.setdefault(encoding, len(encodings)))
         return Ensemble(
             name=chosen.name,
-            encoding=self.dataset.encoding,
+            encodings=tuple(encodings),
             target=self.dataset.target,
             networks=tuple(predictors),
             votes=np.array(votes),
             about=self._about(chosen, refits),
-            folds=folds if any(places) else (),
             places=tuple(places),
         )
 
-    def _kept_fit(self, member: Member, fold: int, record: StudyRecord) -> Any:
+    def _kept_predictor(self, member: Member, fold: int, record: StudyRecord) -> Any:
+        if member.ingredients:
+            return Network.mean([self._kept_predictor(one, fold, record) for one in member.ingredients])
         number, budget = member.result.number, member.result.budget
         saved = record.checkpoints.load(number, budget, fold)
         if saved is None:
             raise FileNotFoundError(f"the checkpoint of trial {number} at {budget} epochs has disappeared")
-        return self.problem.learner.load(*saved)
+        return self.problem.learner.predictor(self.problem.learner.load(*saved), member.weights)
 
-    def _about(self, chosen: Average, refits: Collection[int]) -> dict[str, Any]:
+    def _is_refitted(self, member: Member, refits: Refits) -> bool:
+        """Are all its weights among the refits? Patience may have ended one before the epoch of a checkpoint."""
+        found = ((one, refits.get((one.result.number, one.result.epochs))) for one in member.ingredients or (member,))
+        return all(fit is not None and one.weights in self.problem.learner.kinds(fit) for one, fit in found)
+
+    def _refitted(self, member: Member, refits: Refits) -> Any:
+        if member.ingredients:
+            return Network.mean([self._refitted(one, refits) for one in member.ingredients])
+        fit = refits[member.result.number, member.result.epochs]
+        return self.problem.learner.predictor(fit, member.weights)
+
+    def _about(self, chosen: Average, refits: Refits) -> dict[str, Any]:
         scores = {
             "valid_value": chosen.valid_value,
             "honest_score": chosen.honest_score,
@@ -284,10 +327,10 @@ class Study:
             "members": [
                 {
                     "trial_number": member.result.number,
-                    "epoch": member.result.epochs,
-                    "weights": member.weights,
+                    "epoch": member.epoch,
+                    "weights": member.kind,
                     "seed": member.result.seed,
-                    "refit": member.result.number in refits,
+                    "refit": self._is_refitted(member, refits),
                     "config": member.result.config,
                 }
                 for member in chosen.members

@@ -219,13 +219,14 @@ class Trace:
     def score(self):
         self.rows.append({"share": SHARES[len(self.rows)], "epochs": self.spent})
         if len(self.members):
-            self.found = averages(self.members, self.problem.dataset, self.problem.scorer, self.problem.seed)
+            problem = self.problem
+            self.found = averages(self.members, problem.dataset, problem.scorer, problem.seed, problem.learner.price)
             ensemble, single = self.found[0], self.single
             self.rows[-1] |= {"honest_single": single.honest_score, "honest_ensemble": ensemble.honest_score}
 
     @property
     def single(self):
-        return next(one for one in self.found if one.name == "best_model_ema")
+        return next(one for one in self.found if one.name == "parameter_ema")
 
     def end(self, checkpoints):
         """Score what is left to be scored, and at last on the test rows."""
@@ -240,10 +241,10 @@ class Trace:
 def test_score(average, problem, checkpoints):
     learner, dataset = problem.learner, problem.dataset
     total = 0
-    for member in average.members:
+    for member, vote in zip(average.members, average.votes, strict=True):
         fit = learner.load(*checkpoints.load(member.result.number, member.result.budget))
-        total += learner.predict(fit, dataset, dataset.rows.test, member.weights)[0].astype(float)
-    return score_rows(problem.scorer, dataset, dataset.rows.test, total / len(average.members))
+        total += vote * learner.predict(fit, dataset, dataset.rows.test, member.weights)[0]
+    return score_rows(problem.scorer, dataset, dataset.rows.test, total)
 
 
 def run_samplers(name, folder, seed, n_trials):

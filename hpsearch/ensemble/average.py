@@ -1,15 +1,16 @@
-"""Plain averages of the best models: how many of them is chosen on selection rows, and so is the kind.
+"""Ensembles of the library, side by side, and the one that is chosen: what a user takes home.
 
-Probabilities are averaged, not logits. Choices are made by log-loss or squared error, whatever the score: they are
-smooth where an accuracy is not. A small ensemble easily looks good on few rows, so the largest wins whose loss is
-within one standard error of the least (as Breiman et al. 1984 choose trees). The honest score repeats the whole choice
-five times on four fifths of the selection rows; what was chosen predicts the remaining fifth, and the predictions of
-all five are scored together. (The mean of five scores would do for a log-loss. An R² or an area under a curve is biased
-on few rows, and not defined where a class is missing.)
+Probabilities are averaged, not logits. Each kind chooses its votes on the selection rows, see `kinds`. What its choice
+is worth is told by rows it was not made on: five times on four fifths of the rows, and the loss on the others. The kind
+with the least such loss is chosen. The honest score repeats all of that, with the choice of the kind, on four fifths of
+the selection rows in rotation; what was chosen predicts the remaining fifth, and the predictions of all five are scored
+together. (The mean of five scores would do for a log-loss. An R² or an area under a curve is biased on few rows, and
+not defined where a class is missing.)
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,171 +19,148 @@ from numpy.typing import NDArray
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.scoring import Scorer
 from hpsearch.data.splits import rotations, strata
+from hpsearch.ensemble.evidence import Evidence, Floats, RowLosses, RowNumbers
+from hpsearch.ensemble.kinds import Kind, Limits, Votes, kinds_of
 from hpsearch.ensemble.members import Library, Member
-from hpsearch.orchestrator.standing import MAX_MEMBERS
+from hpsearch.orchestrator.learner import Price
 from hpsearch.orchestrator.training import score_rows
 
-
-@dataclass(frozen=True)
-class Kind:
-    """A way to make an ensemble: the best `max_members` or fewer, by one kind of weights."""
-
-    weights: str
-    max_members: int
-
-
-KINDS = {
-    "best_model": Kind("raw", 1),
-    "best_model_ema": Kind("ema", 1),
-    "top_models": Kind("raw", MAX_MEMBERS),
-    "top_models_ema": Kind("ema", MAX_MEMBERS),
-}
+NO_LIMITS = Limits()
 
 
 @dataclass(frozen=True)
 class Average:
-    """A chosen ensemble: members that vote equally, and its scores.
+    """A chosen ensemble: members, their shares of the vote, and its scores.
 
-    `honest_deviation`: of the scores of the five fifths, NaN where these are not defined. `test_score`: NaN until it is
-    known, and without test rows.
+    Attributes:
+        name: the kind.
+        members: those that vote, the best first.
+        votes: (n_members,) float64 > 0; they sum to one.
+        valid_value: its score on the validation rows, which ranked the members.
+        honest_score: of the `honest_predictions`.
+        honest_deviation: of the scores of the five fifths, NaN where these are not defined.
+        honest_predictions: (n_select, n_outputs) float64, each selection row as predicted by what the other fifths
+            chose.
+        price: of its members, and of all their folds; NaN where it is not known.
+        test_score: NaN until it is known, and without test rows.
     """
 
     name: str
     members: tuple[Member, ...]
+    votes: Floats
     valid_value: float
     honest_score: float
     honest_deviation: float
+    honest_predictions: Floats
+    price: Price
     test_score: float = float("nan")
 
-    @property
-    def votes(self) -> NDArray[np.float64]:
-        return np.full(len(self.members), 1 / len(self.members))
-
 
 @dataclass(frozen=True)
-class RowLosses:
-    """Losses of several predictions on the selection rows: log-losses for classes, squared errors for numbers.
+class Choice:
+    """What all kinds choose on some of the selection rows.
 
     Attributes:
-        of_truth: (n, n_select) float64, with the targets as they are.
-        of_any: (n, n_select) float64, with every class as likely as the others; for numbers the same as `of_truth`.
-        row_weights: (n_select,) float64.
+        votes: by kind.
+        losses: by kind, (n_rows,), of each row by what the other rows chose; the mean is the weighted mean loss.
     """
 
-    of_truth: NDArray[np.float64]
-    of_any: NDArray[np.float64]
-    row_weights: NDArray[np.float64]
+    votes: dict[str, Votes]
+    losses: dict[str, Floats]
 
-    def on(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        """(n, n_rows), of these positions among the selection rows; the plain mean is the weighted mean loss.
-
-        Laplace: errors not seen among n rows still come about once in n + 1, and overconfidence pays for them.
-        """
-        unseen = 1 / (len(rows) + 1)
-        losses = (1 - unseen) * self.of_truth[:, rows] + unseen * self.of_any[:, rows]
-        weights = self.row_weights[rows]
-        return np.asarray(losses * (weights / (weights.mean() or 1.0)))
+    @property
+    def best(self) -> str:
+        """The kind with the least loss; ties go to the plainest."""
+        return min(self.losses, key=lambda name: float(self.losses[name].mean()))
 
 
-@dataclass(frozen=True)
-class Candidates:
-    """Members of one kind, best first, and the losses of the averages of the first 1, 2, … of them."""
-
-    members: list[Member]
-    losses: RowLosses
-
-
-def candidates(members: list[Member], dataset: Dataset) -> Candidates:
-    """The members with the losses of their running averages; needs memory for the predictions of one of them only."""
-    rows, n_valid = dataset.rows.select, len(dataset.rows.valid)
-    targets = dataset.targets[rows].astype(np.float64)
-    total = np.zeros_like(targets)
-    of_truth, of_any = np.empty((2, len(members), len(rows)))
-    for position, member in enumerate(members):
-        total += member.predictions[n_valid:]
-        average = total / (position + 1)
-        if dataset.task == "regression":
-            of_truth[position] = of_any[position] = np.square(average - targets).sum(axis=1)
-        else:
-            log_losses = -np.log(np.maximum(average, 1e-15))
-            of_truth[position] = (targets * log_losses).sum(axis=1)
-            of_any[position] = log_losses.mean(axis=1)
-    return Candidates(members, RowLosses(of_truth, of_any, dataset.row_weights[rows].astype(np.float64)))
-
-
-def average(members: Sequence[Member], positions: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Average predictions of all members for positions among the held-out rows, (n_positions, n_outputs) float64."""
+def average(members: Sequence[Member], votes: NDArray[np.float64], positions: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The members' mean predictions by their votes, for positions among the held-out rows, (n_positions, n_outputs)."""
     total = np.zeros((len(positions), members[0].predictions.shape[1]))
-    for member in members:
-        total += member.predictions[positions]
-    return total / len(members)
+    for member, vote in zip(members, votes, strict=True):
+        total += vote * member.predictions[positions]
+    return total
 
 
-def averages(library: Library, dataset: Dataset, scorer: Scorer, seed: int) -> list[Average]:
-    """One ensemble of each kind and, first, the chosen one: the kind with the least loss on the selection rows."""
-    kinds = {
-        name: candidates(library.best_first(kind.weights)[: kind.max_members], dataset)
-        for name, kind in KINDS.items()
-        if library.best_first(kind.weights)
-    }
-    each = [_ensemble({name: kind}, dataset, scorer, seed) for name, kind in kinds.items()]
-    chosen = _ensemble(kinds, dataset, scorer, seed)
-    return [chosen, *(other for other in each if other.name != chosen.name)]
+def averages(
+    library: Library, dataset: Dataset, scorer: Scorer, seed: int, price_of: Callable[[Mapping[str, Any]], Price],
+    limits: Limits = NO_LIMITS, soup: Member | None = None,
+) -> list[Average]:  # fmt: skip
+    """One ensemble of each kind, within the limits; the chosen one first.
 
-
-def _ensemble(kinds: Mapping[str, Candidates], dataset: Dataset, scorer: Scorer, seed: int) -> Average:
-    """The best of the kinds, chosen on all selection rows, with the honest score of choosing so."""
-    name, n_members = _choose(kinds, np.arange(len(dataset.rows.select)))
-    members = tuple(kinds[name].members[:n_members])
-    valid_predictions = average(members, np.arange(len(dataset.rows.valid)))
-    valid_value = score_rows(scorer, dataset, dataset.rows.valid, valid_predictions)
-    return Average(name, members, valid_value, *_honest_score(kinds, dataset, scorer, seed))
-
-
-def _choose(kinds: Mapping[str, Candidates], rows: NDArray[np.int64]) -> tuple[str, int]:
-    """The kind with the least loss on these selection rows, and how many of its members vote; ties go to the first."""
-    best_name, best_n, least = "", 0, np.inf
-    for name, kind in kinds.items():
-        losses = kind.losses.on(rows)
-        n_members = most_members(losses)
-        if losses[n_members - 1].mean() < least:
-            best_name, best_n, least = name, n_members, losses[n_members - 1].mean()
-    return best_name, best_n
-
-
-def most_members(losses: NDArray[np.float64]) -> int:
-    """The largest number of members whose mean loss is within one standard error of the least.
-
-    Args:
-        losses: (n_members, n_rows), of the average of the first 1, 2, … members on each row. The standard error is that
-            of the paired difference to the best number.
+    price_of: what a model of a config costs.
     """
-    excess = losses - losses[losses.mean(axis=1).argmin()]
-    standard_errors = excess.std(axis=1) / np.sqrt(excess.shape[1])
-    return int(np.flatnonzero(excess.mean(axis=1) <= standard_errors)[-1]) + 1
+    members = [*library.members, *([] if soup is None else [soup])]
+    prices = [price_of(member.result.config) for member in members]
+    predict_ms = len(dataset.parts) * np.array([price.predict_ms for price in prices])
+    size_mb = len(dataset.parts) * np.array([price.size_mb for price in prices])
+    affordable = np.flatnonzero(limits.affordable(predict_ms))
+    predict_ms, size_mb = predict_ms[affordable], size_mb[affordable]
+    evidence = Evidence.of([members[place] for place in affordable], dataset)
+    kinds = {
+        name: replace(kind, limited=lambda votes: limits.within(votes, predict_ms))
+        for name, kind in kinds_of(library, evidence).items()
+    }
+    select = dataset.rows.select
+    like = strata(dataset.y[select], dataset.task)
+    parts = rotations(like, random_state=seed)
+    final = choose(kinds, evidence, np.arange(len(select)), like, seed)
+    rotated = [choose(kinds, evidence, np.flatnonzero(parts != part), like, seed) for part in range(parts.max() + 1)]
+
+    def made(name: str, honest: Sequence[Votes]) -> Average:
+        votes = final.votes[name]
+        voters = np.flatnonzero(votes)
+        voting = tuple(evidence.members[position] for position in voters.tolist())
+        valid_predictions = average(voting, votes[voters], np.arange(len(dataset.rows.valid)))
+        valid_value = score_rows(scorer, dataset, dataset.rows.valid, valid_predictions)
+        predictions, scores = np.empty((len(select), dataset.n_outputs)), []
+        for part, rotated_votes in enumerate(honest):
+            fifth = np.flatnonzero(parts == part)
+            predictions[fifth] = evidence.mixed(rotated_votes, fifth)
+            scores.append(score_rows(scorer, dataset, select[fifth], predictions[fifth]))
+        defined = [score for score in scores if np.isfinite(score)]
+        deviation = float(np.std(defined)) if len(defined) > 1 else float("nan")
+        honest_score = score_rows(scorer, dataset, select, predictions)
+        price = Price(float(size_mb[voters].sum()), float(predict_ms[voters].sum()))
+        return Average(name, voting, votes[voters], valid_value, honest_score, deviation, predictions, price)
+
+    chosen = made(final.best, [choice.votes[choice.best] for choice in rotated])
+    others = [made(name, [choice.votes[name] for choice in rotated]) for name in kinds if name != chosen.name]
+    return [chosen, *others]
 
 
-def _honest_score(kinds: Mapping[str, Candidates], dataset: Dataset, scorer: Scorer, seed: int) -> tuple[float, float]:
-    """The score of predicting each fifth of the selection rows by what is chosen on the others, and its deviation."""
-    select, n_valid = dataset.rows.select, len(dataset.rows.valid)
-    parts = rotations(strata(dataset.y[select], dataset.task), random_state=seed)
-    predictions = np.empty((len(select), dataset.n_outputs))
-    scores = []
+def choose(
+    kinds: Mapping[str, Kind], evidence: Evidence, rows: RowNumbers, like: NDArray[np.int64], seed: int
+) -> Choice:
+    """What each kind chooses on these selection rows, and what it would lose on rows like them.
+
+    like: (n_select,), strata of the selection rows.
+    """
+    parts = rotations(like[rows], random_state=seed)
+    votes: dict[str, list[Votes]] = {name: [] for name in kinds}
+    of_truth, of_any = np.empty((2, len(kinds), len(rows)))
     for part in range(parts.max() + 1):
-        name, n_members = _choose(kinds, np.flatnonzero(parts != part))
-        fifth = np.flatnonzero(parts == part)
-        predictions[fifth] = average(kinds[name].members[:n_members], n_valid + fifth)
-        scores.append(score_rows(scorer, dataset, select[fifth], predictions[fifth]))
-    defined = [score for score in scores if np.isfinite(score)]
-    deviation = float(np.std(defined)) if len(defined) > 1 else float("nan")
-    return score_rows(scorer, dataset, select, predictions), deviation
+        held = np.flatnonzero(parts == part)
+        others = rows[parts != part] if len(held) < len(rows) else rows
+        for place, (name, kind) in enumerate(kinds.items()):
+            votes[name].append(kind.chosen(others))
+            mixed = evidence.mixed(votes[name][-1], rows[held])
+            of_truth[place, held], of_any[place, held] = evidence.losses(mixed, rows[held])
+    losses = RowLosses(of_truth, of_any, evidence.row_weights[rows]).on(np.arange(len(rows)))
+    return Choice(
+        {
+            name: kind.limited(np.mean(votes[name], axis=0)) if kind.is_bagged else kind.chosen(rows)
+            for name, kind in kinds.items()
+        },
+        dict(zip(kinds, losses, strict=True)),
+    )
 
 
 def leaderboard(ensembles: Sequence[Average]) -> pd.DataFrame:
     """Ensembles and best single models, the chosen one first, then by honest score.
 
     Columns: ensemble, n_members, valid_value (chosen on), honest_score, honest_deviation (between the fifths),
-    test_score, chosen.
+    test_score, size_mb on disk and predict_ms of 1,000 rows, see `Price`, chosen.
     """
     chosen, *others = ensembles
     # a score that is not defined comes last
@@ -195,6 +173,8 @@ def leaderboard(ensembles: Sequence[Average]) -> pd.DataFrame:
             "honest_score": [one.honest_score for one in ordered],
             "honest_deviation": [one.honest_deviation for one in ordered],
             "test_score": [one.test_score for one in ordered],
+            "size_mb": [one.price.size_mb for one in ordered],
+            "predict_ms": [one.price.predict_ms for one in ordered],
             "chosen": [one is chosen for one in ordered],
         }
     )

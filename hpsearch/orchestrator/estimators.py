@@ -22,6 +22,7 @@ from hpsearch.data.dataset import Dataset
 from hpsearch.data.target import Target
 from hpsearch.mlp.outcome import Outcome, killed
 from hpsearch.orchestrator.apart import Ended, Limits, Nursery, nursery_of_thread
+from hpsearch.orchestrator.learner import Price
 from hpsearch.orchestrator.resources import Lesson, growing, resource_of, weights_keyword
 from hpsearch.orchestrator.teaching import Classroom, Model, failed, outputs, quiet_estimators, taught, taught_apart
 from hpsearch.record.estimators import from_bytes, to_bytes
@@ -56,6 +57,10 @@ class EstimatorPredictor:
     def predict(self, inputs: Any) -> NDArray[np.float32]:
         """(n_rows, n_outputs) float32, see `teaching.outputs`."""
         return outputs(self.estimator, self.target, inputs)
+
+    def add_votes(self, inputs: Any, vote: float, outputs: NDArray[np.float64]) -> None:
+        """outputs += vote · what it predicts."""
+        outputs += vote * self.predict(inputs)
 
     def save(self) -> tuple[Tensors, Meta]:
         meta = {"kind": "estimator", "target": self.target.to_json(), "n_inputs": self.n_inputs}
@@ -174,6 +179,16 @@ class EstimatorLearner:
     def cost(self, config: Mapping[str, Any], dataset: Dataset) -> float:
         """The same for all: what an estimator takes cannot be told beforehand."""
         return float(len(dataset.rows.train))
+
+    def view(self, config: Mapping[str, Any], dataset: Dataset) -> Dataset:
+        return dataset
+
+    def price(self, config: Mapping[str, Any]) -> Price:
+        """Not known: an estimator may do anything."""
+        return Price(math.nan, math.nan)
+
+    def kinds(self, fit: EstimatorFit) -> tuple[str, ...]:
+        return self.weights
 
     def start(self, configs: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> EstimatorFit:
         return EstimatorFit(

@@ -1,6 +1,7 @@
 """The one protocol that the loop trains through: what a learner, its fits and its predictors can do."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -11,6 +12,22 @@ from hpsearch.mlp.outcome import Outcome
 
 Tensors = dict[str, NDArray[Any]]
 Meta = dict[str, Any]
+
+CHECKPOINT = "checkpoint_"
+"""Begins the name of raw weights that were kept after so many epochs: "checkpoint_7"."""
+
+
+@dataclass(frozen=True)
+class Price:
+    """What one model costs its user.
+
+    Attributes:
+        size_mb: on disk, MB (10⁶ bytes).
+        predict_ms: of 1,000 rows on one core, in milliseconds, counted and not measured: the same on every machine.
+    """
+
+    size_mb: float
+    predict_ms: float
 
 
 class Fit(Protocol):
@@ -53,8 +70,8 @@ F = TypeVar("F", bound=Fit)
 class Learner(Protocol[F]):
     """How configs become trained models. `F` is the learner's own type of fit.
 
-    `snapshots`: may a model vote as it was at a shorter rung? `weights`: the kinds of weights a fit predicts with; the
-    last one ranks trials. `prefer`: "threads", or "processes" for what holds the GIL.
+    `snapshots`: may a model vote as it was at a shorter rung? `weights`: the kinds of weights every fit predicts with;
+    the last one ranks trials. `prefer`: "threads", or "processes" for what holds the GIL.
     """
 
     @property
@@ -74,6 +91,15 @@ class Learner(Protocol[F]):
 
     def cost(self, config: Mapping[str, Any], dataset: Dataset) -> float:
         """Operations of one epoch."""
+
+    def view(self, config: Mapping[str, Any], dataset: Dataset) -> Dataset:
+        """The dataset by the encoding that models of this config are trained on."""
+
+    def price(self, config: Mapping[str, Any]) -> Price:
+        """What a model of the config costs its user; NaN where that cannot be told beforehand."""
+
+    def kinds(self, fit: F) -> tuple[str, ...]:
+        """All kinds of weights that the one model of `fit` predicts with: what it keeps besides, and `weights`."""
 
     def start(self, configs: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> F:
         """Untrained models, one per config; all configs have the same key."""

@@ -66,9 +66,14 @@ class TrialResult:
         return tuple(fold.scores[0] for fold in self.folds)
 
     @property
+    def ranked_by(self) -> str:
+        """The kind of weights that ranks it, the last one: the averaged ones of a network."""
+        return list(self.values)[-1]
+
+    @property
     def value(self) -> float:
-        """What ranks it: the score by the last kind of weights, the averaged ones of a network."""
-        return list(self.values.values())[-1]
+        """What ranks it: the score by the last kind of weights."""
+        return self.values[self.ranked_by]
 
 
 @dataclass(frozen=True)
@@ -111,7 +116,9 @@ def joined(
     """A trial, from its folds: means of scores and curves, and the predictions of every row by its own fold."""
     ordered = sorted(folds, key=lambda one: one.fold)
     failed = [one.outcome for one in ordered if one.outcome is not None]
-    scores = {weights: np.array([one.scores[weights] for one in ordered]) for weights in ordered[0].scores}
+    # folds that ended at different epochs keep different weights besides
+    kinds = [weights for weights in ordered[0].scores if all(weights in one.scores for one in ordered)]
+    scores = {weights: np.array([one.scores[weights] for one in ordered]) for weights in kinds}
     if failed:
         scores = {weights: np.full_like(values, np.nan) for weights, values in scores.items()}
     judging = list(scores.values())[-1]
@@ -127,7 +134,9 @@ def joined(
         folds=tuple(_fold_scores(one) for one in ordered),
         scores={scorer.name: float(value) for scorer, value in zip(scorers, judging.mean(axis=0), strict=True)},
         history=_mean_history([one.history for one in ordered]),
-        predictions={} if failed else _out_of_fold(dataset, ordered),
+        predictions={}
+        if failed
+        else {weights: out_of_fold(dataset, [one.predictions[weights] for one in ordered]) for weights in kinds},
         outcome=failed[0] if failed else None,
     )
 
@@ -148,15 +157,16 @@ def _mean_history(histories: Sequence[NDArray[np.float64]]) -> NDArray[np.float6
     return np.where(n_known > 0, np.nansum(padded, axis=0) / np.maximum(1, n_known), np.nan)
 
 
-def _out_of_fold(dataset: Dataset, folds: Sequence[FoldResult]) -> dict[str, NDArray[np.float32]]:
-    """By kind of weights, (n_heldout, n_outputs): each held-out row as it is predicted by the fold that held it out."""
+def out_of_fold(dataset: Dataset, predictions: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """(n_heldout, n_outputs): each held-out row as it is predicted by the part of the dataset that held it out.
+
+    predictions: (n_heldout_of_part, n_outputs) of each part.
+    """
     if not dataset.folds:
-        return folds[0].predictions
+        return predictions[0]
     place = np.empty(len(dataset.y), dtype=np.int64)
     place[dataset.rows.heldout] = np.arange(len(dataset.rows.heldout))
-    joined = {}
-    for weights, first in folds[0].predictions.items():
-        joined[weights] = np.empty((len(dataset.rows.heldout), first.shape[1]), dtype=np.float32)
-        for part, one in zip(dataset.folds, folds, strict=True):
-            joined[weights][place[part.rows.heldout]] = one.predictions[weights]
+    joined = np.empty((len(dataset.rows.heldout), predictions[0].shape[1]), dtype=np.float32)
+    for part, own in zip(dataset.folds, predictions, strict=True):
+        joined[place[part.rows.heldout]] = own
     return joined

@@ -276,25 +276,35 @@ def _settle(
 
 def train_again(
     problem: Problem[F], members: Sequence[TrialResult], kept: Checkpoints, workers: Workers, stop: Stop
-) -> dict[int, F] | None:
+) -> dict[tuple[int, int], F] | None:
     """Train the members' configs again from their seeds, on all rows but the test rows, for as many epochs.
 
-    Returns trial number → fit, which may have diverged, or None if it was stopped before all were done. What is `kept`
-    of an earlier run is not trained again.
+    Members of one trial share what they can: its fit goes on from one of their epochs to the next. Returns trial number
+    and epochs → fit, which may have diverged, or None if it was stopped before all were done. What is `kept` of an
+    earlier run is not trained again.
     """
     rows = replace(problem.dataset.rows, train=problem.dataset.rows.non_test)
     everything = replace(problem.dataset, rows=rows, folds=())
 
-    def call(member: TrialResult) -> Any:
-        task = Task(member.number, member.config, member.seed)
-        so_far = _latest_fit(problem.learner, task, [member.epochs], kept)
-        arguments = problem.scorers, (task,), [so_far], member.epochs, stop
-        return delayed(train_cohort)(problem.learner, everything, *arguments)
+    trials = {member.number: member for member in members}
+    milestones = {number: sorted({one.epochs for one in members if one.number == number}) for number in trials}
+    fits: dict[tuple[int, int], F] = {}
+    for place in range(max(map(len, milestones.values()))):
+        due = {number: epochs[: place + 1] for number, epochs in milestones.items() if place < len(epochs)}
+        calls = (_call_again(problem.learner, everything, problem.scorers, trials[n], due[n], kept, stop) for n in due)
+        for one in (one for alone in workers.results(calls, stop) for one in alone):
+            key = one.result.number, due[one.result.number][-1]
+            if one.is_new:
+                kept.save(*key, *problem.learner.save(one.fit))
+            fits[key] = one.fit
+    return fits if len(fits) == sum(map(len, milestones.values())) else None
 
-    epochs, fits = {member.number: member.epochs for member in members}, {}
-    for one in (one for alone in workers.results(map(call, members), stop) for one in alone):
-        number = one.result.number
-        if one.is_new:
-            kept.save(number, epochs[number], *problem.learner.save(one.fit))
-        fits[number] = one.fit
-    return fits if len(fits) == len(members) else None
+
+def _call_again(
+    learner: Learner[F], everything: Dataset, scorers: Sequence[Scorer], trial: TrialResult, epochs: list[int],
+    kept: Checkpoints, stop: Stop,
+) -> Any:  # fmt: skip
+    """To train it to the last of these epochs, from the latest that is kept."""
+    task = Task(trial.number, trial.config, trial.seed)
+    so_far = _latest_fit(learner, task, epochs, kept)
+    return delayed(train_cohort)(learner, everything, scorers, (task,), [so_far], epochs[-1], stop)

@@ -84,10 +84,10 @@ def train_cohort(
 def _evaluate(learner: Learner[F], part: Dataset, scorers: Sequence[Scorer], task: Task, fit: F) -> FoldResult:
     outcome = fit.outcomes[0] if fit.outcomes[0] is None or fit.outcomes[0].failed else None
     nothing = dict.fromkeys(learner.weights, (float("nan"),) * len(scorers))
-    predictions, scores = {}, dict(nothing)
+    predictions, scores = {}, {} if outcome is None else nothing
     if outcome is None:
         valid = slice(0, len(part.rows.valid))
-        for weights in learner.weights:
+        for weights in learner.kinds(fit):
             predictions[weights] = learner.predict(fit, part, part.rows.heldout, weights)[0]
             scores[weights] = tuple(
                 score_rows(scorer, part, part.rows.valid, predictions[weights][valid]) for scorer in scorers

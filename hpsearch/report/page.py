@@ -379,6 +379,7 @@ def _cost(findings: Findings) -> str:
     # what is not as it should be comes first: the list may be cut
     chance = findings.chance.sort_values("verdict", key=lambda verdicts: verdicts == "as it should be", kind="stable")
     columns = {
+        "encoding": chance["encoding"].tolist(),
         "hidden layers": chance["hidden_layer_sizes"].tolist(),
         "untrained loss": numbers(chance["initial_loss"], 3),
         "loss at chance": numbers(chance["chance_loss"], 3),
@@ -388,7 +389,7 @@ def _cost(findings: Findings) -> str:
     return (
         f'<h2>What the search cost</h2>\n<p>{sentence} The plan: {plan}.</p>\n<div class="charts wide">{charts}</div>\n'
         '<p class="note">Before the first epoch a network should know nothing: its loss should be that of chance.</p>\n'
-        f"{_table(columns, text=['hidden layers', 'verdict'])}"
+        f"{_table(columns, text=['encoding', 'hidden layers', 'verdict'])}"
     )
 
 

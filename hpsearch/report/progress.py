@@ -14,17 +14,17 @@ from hpsearch.orchestrator.plan import Plan
 from hpsearch.orchestrator.records import CohortRecord, RungRecord, StageRecord
 from hpsearch.report.findings import counted, number, plan_text
 from hpsearch.space.edges import EDGE
-from hpsearch.space.refine import DROPPED, NARROWED
+from hpsearch.space.refine import DROPPED, FAVOURED, NARROWED
 
 MOST_DECISIONS = 4
 """A stage's decisions are told in so many lines, and the rest is counted."""
 
 
 def decided(decisions: pd.DataFrame) -> list[str]:
-    """What a stage decided, in a few lines: where the best trials crowd, what was dropped, and what was narrowed."""
+    """What a stage decided, in a few lines: where the best trials crowd, what was dropped or favoured, or narrowed."""
     verdicts = decisions["verdict"]
     crowded = decisions[verdicts == EDGE]
-    dropped = decisions[verdicts.str.startswith(DROPPED)]
+    dropped = decisions[verdicts.str.startswith((DROPPED, FAVOURED))]
     narrowed = decisions[verdicts == NARROWED]
     sentences = [*crowded["sentence"], *dropped["sentence"]]
     lines = sentences[:MOST_DECISIONS]

@@ -135,11 +135,28 @@ def test_members_are_trained_again_on_all_rows_but_the_test_rows():
     with Workers(1) as workers:
         kept = MemoryCheckpoints()
         fits = train_again(question, [winner], kept, workers, Stop())
-        assert list(fits) == [winner.number]
-        assert fits[winner.number].epochs.tolist() == [9]
+        key = winner.number, 9
+        assert list(fits) == [key]
+        assert fits[key].epochs.tolist() == [9]
         assert train_again(question, [winner], MemoryCheckpoints(), workers, Stop(timeout=0)) is None
         again = train_again(question, [winner], kept, workers, Stop(timeout=0))
-        np.testing.assert_array_equal(again[winner.number].average, fits[winner.number].average)
+        np.testing.assert_array_equal(again[key].average, fits[key].average)
+
+
+def test_members_of_one_trial_share_its_training():
+    """At each of their epochs it is bit by bit as if it had been trained for it alone."""
+    question = problem()
+    yielded, _ = events(question, PLAN)
+    winner = rungs_of(yielded)[-1].results[0]
+    short = replace(winner, epochs=3)
+    with Workers(1) as workers:
+        together = train_again(question, [winner, short, winner], MemoryCheckpoints(), workers, Stop())
+        assert set(together) == {(winner.number, 3), (winner.number, 9)}
+        for member in (short, winner):
+            alone = train_again(question, [member], MemoryCheckpoints(), workers, Stop())
+            key = winner.number, member.epochs
+            np.testing.assert_array_equal(together[key].average, alone[key].average)
+            np.testing.assert_array_equal(together[key].stack.weights, alone[key].stack.weights)
 
 
 def test_selection_rows_rank_no_trial():

@@ -134,7 +134,12 @@ def candidates(trials: Sequence[int]) -> pd.DataFrame:
 
 def _chance() -> pd.DataFrame:
     verdicts = ["as it should be", "too high"]
-    shapes = {"hidden_layer_sizes": ["[64]", "[128]"], "initial_loss": [0.7, 1.4], "chance_loss": [0.693, 0.693]}
+    shapes = {
+        "encoding": "robust",
+        "hidden_layer_sizes": ["[64]", "[128]"],
+        "initial_loss": [0.7, 1.4],
+        "chance_loss": [0.693, 0.693],
+    }
     return pd.DataFrame(shapes | {"ratio": [1.01, 2.02], "verdict": verdicts, "sentence": verdicts})
 
 
