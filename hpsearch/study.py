@@ -21,14 +21,20 @@ from hpsearch import __version__
 from hpsearch.data.as_given import rows_of
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.scoring import guess_scores, quiet_scores
+from hpsearch.data.table import as_frame
 from hpsearch.diagnostics.sanity import chance_table, loss_at_chance
 from hpsearch.ensemble.average import NO_LIMITS, Average, averages, leaderboard
+from hpsearch.ensemble.calibration import calibrated
 from hpsearch.ensemble.candidates import Candidates
+from hpsearch.ensemble.conformal import Residuals
 from hpsearch.ensemble.ensemble import Ensemble
+from hpsearch.ensemble.honesty import fifths
 from hpsearch.ensemble.kinds import Limits, best_run
 from hpsearch.ensemble.members import Library, Member, member_table
+from hpsearch.ensemble.selection import Selection
 from hpsearch.ensemble.soup import soup_of
 from hpsearch.mlp.kernels import one_blas_thread
+from hpsearch.orchestrator.calibration import nominal_seconds
 from hpsearch.orchestrator.effort import Effort, effort_of
 from hpsearch.orchestrator.estimators import described
 from hpsearch.orchestrator.networks import MLPLearner, Network
@@ -85,6 +91,8 @@ class Study:
         effort: what decides of numbers that nobody gave.
         title: of the report.
         guess_scores: what a constant guess scores, by part of the rows: "valid", "select", "test".
+        frame: the raw columns, (n_rows, n_columns).
+        calibrate: is the chosen ensemble to get a temperature?
     """
 
     problem: Problem[Any]
@@ -92,11 +100,14 @@ class Study:
     effort: Effort
     title: str
     guess_scores: dict[str, float]
+    frame: pd.DataFrame
+    calibrate: bool = False
 
     @classmethod
     def of(
-        cls, X: object, y: object, *, title: str, effort: str = "standard", max_epochs: int | None = None, **asked: Any
-    ) -> "Study":
+        cls, X: object, y: object, *, title: str, effort: str = "standard", max_epochs: int | None = None,
+        calibrate: bool = False, **asked: Any,
+    ) -> "Study":  # fmt: skip
         """Check what is asked: the arguments are those of `problem_of`.
 
         Raises:
@@ -104,9 +115,16 @@ class Study:
         """
         if not isinstance(title, str):
             raise ValueError(f"title must be text, but got {title!r}")
+        if not isinstance(calibrate, bool):
+            raise ValueError(f"calibrate must be True or False, but got {calibrate!r}")
         max_epochs = None if max_epochs is None else whole("max_epochs", max_epochs)
         problem, epochs = problem_of(X, y, effort=effort, max_epochs=max_epochs, **asked)
-        return cls(problem, epochs, effort_of(effort), title, guess_scores(problem.scorer, problem.dataset))
+        if calibrate and problem.dataset.task == "regression":
+            raise ValueError("calibrate=True is for probabilities, but the task is regression: there are none")
+        frame = as_frame(X)
+        frame = frame.drop(columns=y) if isinstance(y, str) else frame
+        guesses = guess_scores(problem.scorer, problem.dataset)
+        return cls(problem, epochs, effort_of(effort), title, guesses, frame, calibrate)
 
     @property
     def dataset(self) -> Dataset:
@@ -205,7 +223,7 @@ class Study:
         )
         with stop.on_interrupt(), one_blas_thread(), quiet_scores(), workers:
             chance = self._loss_at_chance(plan)
-            with ProgressReport(plan, verbose) as progress:
+            with ProgressReport(plan, verbose, self._seconds(plan, workers, refit)) as progress:
                 for event in run(self.problem, plan, record, workers, stop):
                     progress.update(event)
                     if isinstance(event, StageRecord):
@@ -231,6 +249,11 @@ class Study:
         findings = replace(findings, warnings=(*findings.warnings, *kept))
         return self._ensemble(ensembles[0], record, sound), findings
 
+    def _seconds(self, plan: Plan, workers: Workers, refit: bool) -> float | None:
+        """What the whole plan may take; nobody knows that of estimators."""
+        is_known = isinstance(self.problem.learner, MLPLearner)
+        return nominal_seconds(self.problem, plan, workers.n_workers, refit) if is_known else None
+
     def _loss_at_chance(self, plan: Plan) -> pd.DataFrame:
         drawing, learner = self.problem.drawing, self.problem.learner
         if not isinstance(learner, MLPLearner):
@@ -245,8 +268,12 @@ class Study:
         problem, soup = self.problem, None
         if isinstance(problem.learner, MLPLearner):
             run = best_run(library, problem.learner.weights[-1])
-            soup = soup_of(run, lambda member: self._of_folds(member, record), self.dataset, problem.scorer)
-        return averages(library, self.dataset, problem.scorer, problem.seed, problem.learner.price, limits, soup)
+            view = problem.learner.view(run[0].result.config, self.dataset)
+            soup = soup_of(run, lambda member: self._of_folds(member, record), view, problem.scorer)
+        ensembles = averages(library, self.dataset, problem.scorer, problem.seed, problem.learner.price, limits, soup)
+        if self.calibrate:
+            ensembles.insert(0, calibrated(ensembles[0], self.dataset, problem.scorer, problem.seed))
+        return ensembles
 
     def _of_folds(self, member: Member, record: StudyRecord) -> list[Network]:
         return [self._kept_predictor(member, part.fold, record) for part in self.dataset.parts]
@@ -291,7 +318,23 @@ class Study:
             votes=np.array(votes),
             about=self._about(chosen, refits),
             places=tuple(places),
+            temperature=chosen.temperature,
+            residuals=self._residuals(chosen),
         )
+
+    def _residuals(self, chosen: Average) -> Residuals | None:
+        if self.dataset.task != "regression":
+            return None
+        select, weights = self.dataset.rows.select, self.dataset.sample_weight
+        predicted = np.asarray(self.dataset.target.decode(chosen.honest_predictions), dtype=np.float64)
+        return Residuals.of(
+            predicted, self.dataset.y[select].astype(np.float64), None if weights is None else weights[select]
+        )
+
+    def _selection(self, chosen: Average) -> Selection:
+        seed = self.problem.seed
+        parts = fifths(self.dataset, seed)
+        return Selection.of(self.dataset, self.frame, chosen.honest_predictions, parts, self.problem.scorer, seed)
 
     def _kept_predictor(self, member: Member, fold: int, record: StudyRecord) -> Any:
         if member.ingredients:
@@ -366,6 +409,7 @@ class Study:
             decisions=decisions,
             candidates=final,
             leaderboard=leaderboard(ensembles),
+            selection=self._selection(ensembles[0]),
             chance=chance,
             best_config=best_config,
             best_value=best_value,

@@ -36,6 +36,7 @@ class Data(Section):
     task: Literal["binary", "multiclass", "regression"] | None = None
     test_size: int | float | None = None
     sample_weight: str | None = None
+    class_weight: Literal["balanced"] | None = None
     groups: str | None = None
 
 
@@ -81,6 +82,7 @@ class Search(Section):
     random_state: int = Field(default=0, ge=0, lt=2**64)
     scoring: list[str] | None = None
     refit: bool | None = None
+    calibrate: bool = False
     synchronous: Literal["normal", "full"] = "normal"
 
     @field_validator("n_jobs")

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hpsearch.data.as_given import AsGiven, digest, stacked
+from hpsearch.data.class_weight import class_weights
 from hpsearch.data.columns import Column, did_you_mean, kind_of, listed, to_numbers
 from hpsearch.data.encoding import ENCODINGS, Encoding, aligned, check_encodings, fit_encoding, recoded
 from hpsearch.data.folds import fold_rows, united
@@ -38,7 +39,9 @@ class Dataset:
     `targets`: (n_rows, n_outputs) float32.
     `y`: (n_rows,) int64 class codes, or float64 numbers in the user's units.
     `row_weights`: (n_rows,) float32, mean one over the fitting rows; ones without `sample_weight`.
-    `sample_weight`: (n_rows,) float64 as given, or None. `warnings`: sentences for the user.
+    `sample_weight`: (n_rows,) float64 as given, or None.
+    `class_weight`: (n_classes,) float64, what the rows of a class weigh more in training, or None.
+    `warnings`: sentences for the user.
     `fingerprint`: SHA-256 (hexadecimal) over all of this but the warnings: equal data, equal fingerprint.
 
     `folds`: with `cv`, one Dataset per fold, of the same table, target, weights and layout of inputs, with the fold's
@@ -61,6 +64,17 @@ class Dataset:
     folds: tuple["Dataset", ...] = ()
     fold: int = 0
     tables: tuple[Encoded, ...] = ()
+    class_weight: NDArray[np.float64] | None = None
+
+    @property
+    def training_weights(self) -> NDArray[np.float32]:
+        """(n_rows,) `row_weights`, but on training rows times their `class_weight`, with the same mean there."""
+        if self.class_weight is None:
+            return self.row_weights
+        train, weights = self.rows.train, self.row_weights.copy()
+        raised = weights[train] * self.class_weight[self.y[train].astype(np.int64)]
+        weights[train] = raised * (weights[train].mean() / raised.mean())
+        return weights
 
     @property
     def encodings(self) -> tuple[str, ...]:
@@ -124,6 +138,7 @@ def prepare(
     task: str | None = None,
     categorical: Iterable[str | int] | None = None,
     sample_weight: object = None,
+    class_weight: object = None,
     X_test: object = None,
     y_test: object = None,
     test_size: float | int | None = None,
@@ -137,6 +152,7 @@ def prepare(
 
     `y` may be the name of a column of the DataFrame X, and `y_test` of X_test. `categorical`: names of columns that
     are categories whatever they look like; positions too if X is not a DataFrame. `sample_weight`: (n_rows,) ≥ 0.
+    `class_weight`: "balanced" or a dict of label → weight > 0, for training rows only.
     Test rows are either given (X_test, y_test: appended after the others, with weight 1) or dealt (`test_size`: a
     share in (0, 0.5], or a number of rows). `random_state`, 0 to 2⁶⁴ - 1, decides which rows play which part.
     With `encoded=False`, `inputs` is the table itself: a DataFrame if X was one, else an array, see `AsGiven.encode`.
@@ -172,6 +188,7 @@ def prepare(
     target = fit_target(labels, known_task, fitting_rows, column.name if isinstance(column.name, str) else "target")
     names = _categorical_names(categorical, frame, isinstance(X, pd.DataFrame))
     codes = target.codes(column)
+    of_classes = class_weights(class_weight, target, codes, row_weights, fitting_rows)
     noticed: tuple[str, ...] = ()
     own_encodings: list[tuple[Encoding | AsGiven, ...]] = [(AsGiven.of(frame, isinstance(X, pd.DataFrame)),)]
     if encoded:
@@ -186,11 +203,14 @@ def prepare(
     arrays = {"targets": targets, "y": codes, "row_weights": row_weights}
     if weights is not None:
         arrays["sample_weight"] = weights
+    if of_classes is not None:
+        arrays["class_weight"] = of_classes
     fingerprint = _fingerprint(arrays, rows, folds, target, tables[0])
     encoding, inputs = tables[0][0].encoding, tables[0][0].inputs
     whole = Dataset(
-        inputs, targets, codes, row_weights, weights, rows, target, encoding, warnings, fingerprint, tables=tables[0]
-    )
+        inputs, targets, codes, row_weights, weights, rows, target, encoding, warnings, fingerprint,
+        tables=tables[0], class_weight=of_classes,
+    )  # fmt: skip
     tables_of_folds = tables[1:] if encoded else tables * len(folds)
     return replace(
         whole,

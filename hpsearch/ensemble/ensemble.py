@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,9 @@ from hpsearch.data.as_given import AsGiven, encoding_from_tensors
 from hpsearch.data.encoding import Encoding
 from hpsearch.data.table import as_frame
 from hpsearch.data.target import Target
+from hpsearch.ensemble.conformal import Residuals
+from hpsearch.ensemble.tempering import tempered
+from hpsearch.ensemble.threshold import decisions
 from hpsearch.orchestrator.estimators import EstimatorPredictor
 from hpsearch.orchestrator.networks import Network
 from hpsearch.record.checkpoints import from_safetensors, to_safetensors
@@ -24,6 +27,7 @@ from hpsearch.record.folder import read_folder, write_file, write_folder
 
 FORMAT = "hpsearch model 4"
 DOCUMENT, MEMBERS, ENCODING = "model.json", "members.safetensors", "encoding"
+RESIDUALS = "residuals.safetensors"
 BLOCK_HEIGHT = 8192
 """Rows that are encoded and predicted at a time."""
 
@@ -34,6 +38,10 @@ def _encoding_name(place: int) -> str:
 
 def _is_classifier(ensemble: "Ensemble") -> bool:
     return ensemble.target.task != "regression"
+
+
+def _has_residuals(ensemble: "Ensemble") -> bool:
+    return ensemble.residuals is not None
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -49,6 +57,9 @@ class Ensemble:
         votes: (n_members,) float64, their shares; they sum to one. Probabilities are averaged, not logits.
         about: what else is known of it, as JSON: scores, configs of the members, versions.
         places: per network, the position of its encoding; empty for zeros.
+        temperature: by which probabilities are scaled after the vote, see `ensemble.calibration`; 1 leaves them.
+        threshold: of two classes, the probability from which on the second is predicted; None for the most likely.
+        residuals: for regression, the honest errors of the selection rows, for `predict_interval`.
     """
 
     name: str
@@ -58,6 +69,9 @@ class Ensemble:
     votes: NDArray[np.float64]
     about: dict[str, Any] = field(default_factory=dict)
     places: tuple[int, ...] = ()
+    temperature: float = 1.0
+    threshold: float | None = None
+    residuals: Residuals | None = None
 
     def __post_init__(self) -> None:
         n_networks, n_encodings = len(self.networks), len(self.encodings)
@@ -91,6 +105,10 @@ class Ensemble:
     def __sklearn_is_fitted__(self) -> bool:
         return True
 
+    def fit(self, X: object, y: object) -> "Ensemble":
+        """Itself, as it is: trained already, like scikit-learn's `FrozenEstimator`, whose tools ask for this."""
+        return self
+
     def outputs(self, *inputs: Any) -> NDArray[np.float64]:
         """Class probabilities or standardised numbers, (n_rows, n_outputs).
 
@@ -100,7 +118,13 @@ class Ensemble:
         for block in self._blocks(len(outputs)):
             for network, vote, place in zip(self.networks, self.votes, self.places, strict=True):
                 network.add_votes(inputs[place][block], vote, outputs[block])
-        return outputs
+        return tempered(outputs, self.temperature)
+
+    def decide(self, outputs: NDArray[np.float64]) -> NDArray[Any]:
+        """(n_rows,) the labels or numbers that `outputs` (n_rows, n_outputs) stand for."""
+        if self.threshold is None:
+            return self.target.decode(outputs)
+        return self.target.decode(decisions(outputs[:, 1] / outputs.sum(axis=1), self.threshold))
 
     def _outputs(self, X: object) -> NDArray[np.float64]:
         """`outputs` of raw columns; but for the answer, the memory it needs does not grow with the rows."""
@@ -144,7 +168,7 @@ class Ensemble:
         return self.target.classes
 
     def predict(self, X: object) -> NDArray[Any]:
-        """The most likely class labels, or numbers in the target's units, (n_rows,).
+        """The most likely class labels, or those by the `threshold`, or numbers in the target's units, (n_rows,).
 
         Args:
             X: a DataFrame with the columns of the training table, in any order, or an array if that was one.
@@ -152,7 +176,7 @@ class Ensemble:
         Raises:
             ValueError: for a column that is missing, added or of another type, naming it.
         """
-        return self.target.decode(self._outputs(X))
+        return self.decide(self._outputs(X))
 
     @available_if(_is_classifier)
     def predict_proba(self, X: object) -> NDArray[np.float64]:
@@ -160,6 +184,35 @@ class Ensemble:
         outputs = self._outputs(X)
         outputs /= outputs.sum(axis=1, keepdims=True)
         return outputs
+
+    @available_if(_has_residuals)
+    def predict_interval(self, X: object, coverage: float = 0.9) -> NDArray[np.float64]:
+        """Low and high ends, (n_rows, 2), between which a share `coverage` of new numbers should lie.
+
+        Only for regression; all are equally wide. See `ensemble.conformal` for what is promised.
+
+        Raises:
+            ValueError: for a coverage outside (0, 1), or one that needs more selection rows than there were.
+        """
+        assert self.residuals is not None
+        radius = self.residuals.radius(coverage)
+        return np.asarray(self.predict(X)[:, np.newaxis] + np.array([-radius, radius]))
+
+    def with_threshold(self, threshold: float) -> "Ensemble":
+        """The same, but `predict` says the second class where `predict_proba` gives it `threshold` or more.
+
+        Args:
+            threshold: in [0, 1], such as that of `Result.threshold`.
+
+        Raises:
+            ValueError: for another threshold, or a task that is not binary.
+        """
+        if self.target.task != "binary":
+            raise ValueError(f"a threshold is for two classes, but the task is {self.target.task}")
+        is_number = isinstance(threshold, int | float | np.floating) and not isinstance(threshold, bool)
+        if not (is_number and 0 <= threshold <= 1):
+            raise ValueError(f"threshold must be a number in [0, 1], but got {threshold!r}")
+        return replace(self, threshold=float(threshold))
 
     def score(self, X: object, y: object, sample_weight: object = None) -> float:
         """Accuracy of the labels, or R² of the numbers, as scikit-learn's estimators have it."""
@@ -189,6 +242,8 @@ class Ensemble:
             "places": list(self.places),
             "members": [meta for _, meta in saved],
             "votes": self.votes.tolist(),
+            "temperature": self.temperature,
+            "threshold": self.threshold,
             "about": self.about,
         }
         files = {
@@ -198,6 +253,8 @@ class Ensemble:
         for place, (arrays, _) in enumerate(encodings):
             name = _encoding_name(place)
             files[name] = to_safetensors(name, arrays, {})
+        if self.residuals is not None:
+            files[RESIDUALS] = to_safetensors(RESIDUALS, self.residuals.to_tensors(), {})
         write_folder(path, files)
 
     def to_onnx(self, path: str | os.PathLike[str]) -> None:
@@ -207,8 +264,7 @@ class Ensemble:
 
         Raises:
             ImportError: without the package onnx.
-            ValueError: for what cannot be exported: estimators that are not ours, columns of dates, and the empty text
-                as a level.
+            ValueError: for what cannot be exported: estimators that are not ours, and the empty text as a level.
         """
         try:
             from hpsearch.ensemble.onnx import onnx_model
@@ -243,6 +299,9 @@ def load(path: str | os.PathLike[str], trusted: Sequence[str] = ()) -> Ensemble:
         votes=np.array(document["votes"]),
         about=document["about"],
         places=tuple(document["places"]),
+        temperature=document["temperature"],
+        threshold=document["threshold"],
+        residuals=Residuals(**from_safetensors(RESIDUALS, files[RESIDUALS])[0]) if RESIDUALS in files else None,
     )
 
 

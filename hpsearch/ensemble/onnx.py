@@ -1,7 +1,8 @@
 """An ensemble as one ONNX graph, from raw columns to answers: encodings, networks, votes. The door to `onnx`.
 
 Inputs are the columns that are of use, each (n_rows, 1) and called as in the table. Numbers, booleans and categories of
-these are `double`: False 0, True 1, a missing cell NaN. Other categories are `string`, a missing cell "". Outputs of a
+these are `double`: False 0, True 1, a missing cell NaN; so are dates, as days since 1970-01-01 with their fraction, see
+`dates.to_days`, and durations, in seconds. Other categories are `string`, a missing cell "". Outputs of a
 classification are `probabilities` (n_rows, n_classes) float and `label` (n_rows,), of a regression `prediction`
 (n_rows,) double. A column of one of these names gives the output an underscore. The graph refuses nothing: infinite
 numbers and text that was no level count as very large and as rare.
@@ -16,11 +17,12 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, checker, he
 
 from hpsearch.data.as_given import AsGiven
 from hpsearch.data.categorical import Categorical
-from hpsearch.data.columns import Dropped
+from hpsearch.data.dates import Dates
 from hpsearch.data.encoding import Encoding
 from hpsearch.data.numeric import CLIP, Numeric
 from hpsearch.data.piecewise import CENTRE
 from hpsearch.data.target import Target
+from hpsearch.ensemble.tempering import SMALLEST
 from hpsearch.mlp.losses import LOSSES, identity, softmax_naive
 from hpsearch.mlp.predict import fused
 from hpsearch.mlp.stack import Stack
@@ -45,6 +47,10 @@ class Votes(Protocol):
     def votes(self) -> NDArray[np.float64]: ...
     @property
     def places(self) -> tuple[int, ...]: ...
+    @property
+    def temperature(self) -> float: ...
+    @property
+    def threshold(self) -> float | None: ...
 
 
 class Graph:
@@ -82,7 +88,7 @@ def onnx_model(ensemble: Votes) -> ModelProto:
     """The graph that answers as `ensemble` does, checked.
 
     Raises:
-        ValueError: for what has no graph: estimators that are not ours, columns of dates, the empty text as a level.
+        ValueError: for what has no graph: estimators that are not ours, and the empty text as a level.
     """
     graph = Graph()
     encoded = [_encoded(graph, encoding) for encoding in ensemble.encodings]
@@ -91,7 +97,7 @@ def onnx_model(ensemble: Votes) -> ModelProto:
         if not isinstance(network, Network):
             raise ValueError(f"only networks can be exported to ONNX, but a member is {network!r}")
         voted.append(graph.add("Mul", _predicted(graph, network, encoded[place]), graph.constant(vote, np.float32)))
-    outputs = _answers(graph, ensemble.target, graph.add("Sum", *voted), set(ensemble.encodings[0].column_names))
+    outputs = _answers(graph, ensemble, graph.add("Sum", *voted))
     proto = helper.make_graph(graph.nodes, "hpsearch", list(graph.inputs.values()), outputs, graph.constants)
     opsets = [helper.make_opsetid(domain, version) for domain, version in OPSETS.items()]
     model = helper.make_model(proto, opset_imports=opsets, ir_version=IR_VERSION, producer_name="hpsearch")
@@ -99,8 +105,9 @@ def onnx_model(ensemble: Votes) -> ModelProto:
     return model
 
 
-def _answers(graph: Graph, target: Target, outputs: str, taken: set[str]) -> list[ValueInfoProto]:
+def _answers(graph: Graph, ensemble: Votes, outputs: str) -> list[ValueInfoProto]:
     """The outputs of the graph, from the mean of the members."""
+    target, taken = ensemble.target, set(ensemble.encodings[0].column_names)
 
     def free(name: str) -> str:
         return free(f"{name}_") if name in taken else name
@@ -110,11 +117,18 @@ def _answers(graph: Graph, target: Target, outputs: str, taken: set[str]) -> lis
         scaled = graph.add("Mul", column, graph.constant(target.scale, np.float64))
         graph.name(free("prediction"), "Add", scaled, graph.constant(target.mean, np.float64))
         return [helper.make_tensor_value_info(free("prediction"), TensorProto.DOUBLE, ["n_rows"])]
-    total = graph.add("ReduceSum", outputs, graph.constant([1], np.int64))
-    graph.name(free("probabilities"), "Div", outputs, total)
+    if ensemble.temperature != 1:
+        positive = graph.add("Max", outputs, graph.constant(SMALLEST, np.float32))
+        outputs = graph.add("Pow", positive, graph.constant(1 / ensemble.temperature, np.float32))
+    graph.name(free("probabilities"), "Div", outputs, _sum(graph, outputs))
     classes = target.classes.astype(object) if target.classes.dtype.kind == "U" else target.classes
-    best = graph.add("ArgMax", outputs, axis=1, keepdims=0)
-    graph.name(free("label"), "Gather", graph.constant(classes), best)
+    if ensemble.threshold is None:
+        decided = graph.add("ArgMax", outputs, axis=1, keepdims=0)
+    else:
+        second = graph.add("Gather", free("probabilities"), graph.constant(1, np.int64), axis=1)
+        is_second = graph.add("GreaterOrEqual", second, graph.constant(ensemble.threshold, np.float32))
+        decided = graph.add("Cast", is_second, to=TensorProto.INT64)
+    graph.name(free("label"), "Gather", graph.constant(classes), decided)
     label = TensorProto.STRING if classes.dtype == object else helper.np_dtype_to_tensor_dtype(classes.dtype)
     return [
         helper.make_tensor_value_info(free("probabilities"), TensorProto.FLOAT, ["n_rows", len(classes)]),
@@ -192,19 +206,20 @@ def _encoded(graph: Graph, encoding: Encoding | AsGiven) -> str:
     """(n_rows, n_inputs) float, see `Encoding.encode`."""
     if not isinstance(encoding, Encoding):
         raise ValueError("an ensemble of estimators that read the table themselves cannot be exported to ONNX")
-    for column in encoding.columns:
-        if not isinstance(column, Numeric | Categorical | Dropped):
-            raise ValueError(f"column {column.name!r} is a {type(column).__name__}, which cannot be exported to ONNX")
-    parts = [_numeric(graph, encoding.numeric)] if encoding.numeric else []
+    parts = [_numeric(graph, encoding)] if encoding.numeric else []
+    parts += [_cycle(graph, column.name, cycle) for column in encoding.dates for cycle in column.cycles]
     parts += [_categorical(graph, column) for column in encoding.categorical]
     return graph.add("Concat", *parts, axis=1)
 
 
-def _numeric(graph: Graph, columns: tuple[Numeric, ...]) -> str:
+def _numeric(graph: Graph, encoding: Encoding) -> str:
     """Values, indicators and bins, see `data.numeric`; in double until the end."""
-    raw = graph.add("Concat", *(graph.column(column.name, TensorProto.DOUBLE) for column in columns), axis=1)
+    columns = encoding.numeric
+    names = [column.name for column in encoding.columns if isinstance(column, Numeric | Dates)]
+    each = [graph.column(name, TensorProto.DOUBLE) for name in names]
+    raw = graph.add("Concat", *each, axis=1)
     missing = graph.add("IsNaN", raw)
-    parts = [graph.add("Where", missing, graph.constant(0.0), _values(graph, raw, columns))]
+    parts = [graph.add("Where", missing, graph.constant(0.0), _values(graph, raw, each, columns))]
     indicators = [j for j, column in enumerate(columns) if column.indicator]
     if indicators:
         flags = graph.add("Gather", missing, graph.constant(indicators, np.int64), axis=1)
@@ -214,7 +229,7 @@ def _numeric(graph: Graph, columns: tuple[Numeric, ...]) -> str:
     return graph.add("Cast", graph.add("Concat", *parts, axis=1), to=TensorProto.FLOAT)
 
 
-def _values(graph: Graph, raw: str, columns: tuple[Numeric, ...]) -> str:
+def _values(graph: Graph, raw: str, each: list[str], columns: tuple[Numeric, ...]) -> str:
     scales = [column.scale if column.scale > 0 else math.inf for column in columns]
     shifted = graph.add("Sub", raw, graph.constant([column.median for column in columns], np.float64))
     z = _clipped(graph, graph.add("Div", shifted, graph.constant(scales, np.float64)), -1e6, 1e6)
@@ -223,41 +238,40 @@ def _values(graph: Graph, raw: str, columns: tuple[Numeric, ...]) -> str:
     squashed = graph.add("Div", z, graph.add("Sqrt", square))
     if not any(column.quantiles for column in columns):
         return squashed
-    return graph.add("Concat", *(_value(graph, squashed, j, column) for j, column in enumerate(columns)), axis=1)
-
-
-def _value(graph: Graph, squashed: str, position: int, column: Numeric) -> str:
-    """By rank where there are quantiles, else as it is in `squashed`."""
-    if column.quantiles:
-        return _normal(graph, column)
-    return graph.add("Gather", squashed, graph.constant([position], np.int64), axis=1)
+    parts = [
+        _normal(graph, each[j], column.quantiles)
+        if column.quantiles
+        else graph.add("Gather", squashed, graph.constant([j], np.int64), axis=1)
+        for j, column in enumerate(columns)
+    ]
+    return graph.add("Concat", *parts, axis=1)
 
 
 def _clipped(graph: Graph, values: str, low: float, high: float) -> str:
     return graph.add("Clip", values, graph.constant(low, np.float64), graph.constant(high, np.float64))
 
 
-def _normal(graph: Graph, column: Numeric) -> str:
+def _normal(graph: Graph, raw: str, quantiles: tuple[float, ...]) -> str:
     """See `quantile.to_normal`: the share of rows below, and its place in the normal distribution, within ±3.
 
     The share is a sum over the distinct quantiles: of what each tied one adds, and of the way between neighbours.
     """
-    distinct, first, counts = np.unique(column.quantiles, return_index=True, return_counts=True)
-    shares = np.linspace(0, 1, len(column.quantiles))
+    distinct, first, counts = np.unique(quantiles, return_index=True, return_counts=True)
+    shares = np.linspace(0, 1, len(quantiles))
     lowest, highest = shares[first], shares[first + counts - 1]
     edges = graph.constant(distinct[np.newaxis])
-    above, at = (graph.add(operator, column.name, edges) for operator in ("Greater", "Equal"))
+    above, at = (graph.add(operator, raw, edges) for operator in ("Greater", "Equal"))
     passed = graph.add(
         "Add",
         graph.add("Cast", above, to=TensorProto.DOUBLE),
         graph.add("Mul", graph.add("Cast", at, to=TensorProto.DOUBLE), graph.constant(0.5)),
     )
     steps = graph.add("MatMul", passed, graph.constant((highest - lowest)[:, np.newaxis]))
-    reached = _reached(graph, column.name, distinct[:-1], np.diff(distinct))
+    reached = _reached(graph, raw, distinct[:-1], np.diff(distinct))
     ways = graph.add("MatMul", reached, graph.constant((lowest[1:] - highest[:-1])[:, np.newaxis]))
     inside = graph.add("Add", steps, ways)
-    low = graph.add("LessOrEqual", column.name, graph.constant(distinct[0]))
-    high = graph.add("GreaterOrEqual", column.name, graph.constant(distinct[-1]))
+    low = graph.add("LessOrEqual", raw, graph.constant(distinct[0]))
+    high = graph.add("GreaterOrEqual", raw, graph.constant(distinct[-1]))
     share = graph.add("Where", high, graph.constant(1.0), graph.add("Where", low, graph.constant(0.0), inside))
     return _clipped(graph, _normal_quantile(graph, share), -CLIP, CLIP)
 
@@ -320,40 +334,105 @@ def _bins(graph: Graph, raw: str, missing: str, columns: tuple[Numeric, ...]) ->
     return graph.add("Where", empty, graph.constant(0.0), centred)
 
 
+def _cycle(graph: Graph, raw: str, name: str) -> str:
+    """Sine and cosine, see `data.dates`."""
+    share = CYCLES[name](graph, raw)
+    angle = graph.add("Mul", share, graph.constant(2 * math.pi))
+    narrow = graph.add("Cast", angle, to=TensorProto.FLOAT)
+    waves = graph.add("Concat", graph.add("Sin", narrow), graph.add("Cos", narrow), axis=1)
+    return graph.add("Where", graph.add("IsNaN", raw), graph.constant(0, np.float32), waves)
+
+
+def _linear(graph: Graph, values: str, factor: float, shift: float = 0.0) -> str:
+    """values · factor + shift."""
+    return graph.add("Add", graph.add("Mul", values, graph.constant(factor)), graph.constant(shift))
+
+
+def _whole(graph: Graph, values: str, divisor: float) -> str:
+    """How many times the divisor is in the values."""
+    return graph.add("Floor", graph.add("Div", values, graph.constant(divisor)))
+
+
+def _rest(graph: Graph, values: str, divisor: float) -> str:
+    """What remains of the values then."""
+    return graph.add("Sub", values, _linear(graph, _whole(graph, values, divisor), divisor))
+
+
+def _time_of_day(graph: Graph, days: str) -> str:
+    return _rest(graph, days, 1.0)
+
+
+def _day_of_week(graph: Graph, days: str) -> str:
+    day = _rest(graph, _linear(graph, graph.add("Floor", days), 1.0, 3.0), 7.0)
+    return graph.add("Div", day, graph.constant(7.0))
+
+
+def _time_of_year(graph: Graph, days: str) -> str:
+    """The civil calendar by whole days, in eras of 400 years from 1 March 0000 (Hinnant, chrono-compatible low-level
+    date algorithms, 2013)."""
+    day_of_era = _rest(graph, _linear(graph, graph.add("Floor", days), 1.0, 719468.0), 146097.0)
+    leaps = graph.add("Sub", _whole(graph, day_of_era, 36524.0), _whole(graph, day_of_era, 1460.0))
+    leaps = graph.add("Sub", leaps, _whole(graph, day_of_era, 146096.0))
+    year = _whole(graph, graph.add("Add", day_of_era, leaps), 365.0)
+    first = graph.add("Sub", _whole(graph, year, 4.0), _whole(graph, year, 100.0))
+    day_of_year = graph.add("Sub", day_of_era, graph.add("Add", _linear(graph, year, 365.0), first))
+    from_march = _whole(graph, _linear(graph, day_of_year, 5.0, 2.0), 153.0)
+    day = graph.add("Sub", day_of_year, _whole(graph, _linear(graph, from_march, 153.0, 2.0), 5.0))
+    month = _rest(graph, _linear(graph, from_march, 1.0, 2.0), 12.0)
+    return _linear(graph, graph.add("Add", month, _linear(graph, day, 1 / 31)), 1 / 12)
+
+
+CYCLES = {"time of year": _time_of_year, "day of week": _day_of_week, "time of day": _time_of_day}
+"""The share of each cycle of `data.dates.CYCLES` that has passed, from days since 1970."""
+
+
 def _categorical(graph: Graph, column: Categorical) -> str:
-    """One input per level, see `data.categorical`."""
-    is_level = _number_levels if column.kind in ("numbers", "booleans") else _text_levels
-    return graph.add("Cast", is_level(graph, column), to=TensorProto.FLOAT)
-
-
-def _number_levels(graph: Graph, column: Categorical) -> str:
-    """(n_rows, n_inputs) bool."""
-    raw = graph.column(column.name, TensorProto.DOUBLE)
-    levels = [_number(key) for key in column.levels]
-    is_missing = graph.add("And", graph.add("IsNaN", raw), graph.constant([[math.isnan(level) for level in levels]]))
-    found = graph.add("Or", graph.add("Equal", raw, graph.constant([levels], np.float64)), is_missing)
+    """One input per level, that of the rare ones and the frequency, see `data.categorical`."""
+    if "" in (*column.levels, *column.counted):
+        raise ValueError(f"column {column.name!r} has the empty text as a level, which in ONNX is a missing cell")
+    is_number = column.kind in ("numbers", "booleans")
+    raw = graph.column(column.name, TensorProto.DOUBLE if is_number else TensorProto.STRING)
+    has = _has_number if is_number else _has_text
+    found = has(graph, raw, column.levels)
     if not column.rare:
         return found
-    any_found = graph.add("ReduceMax", graph.add("Cast", found, to=TensorProto.FLOAT), graph.constant([1], np.int64))
-    is_rare = graph.add("Less", any_found, graph.constant(0.5, np.float32))
-    return graph.add("Concat", found, is_rare, axis=1)
+    is_rare = graph.add("Sub", graph.constant(1, np.float32), _sum(graph, found))
+    parts = [found, is_rare]
+    if column.counted:
+        frequencies = np.log(column.counts) / np.log(column.n_rows)
+        counted = has(graph, raw, column.counted)
+        parts.append(graph.add("MatMul", counted, graph.constant(frequencies[:, np.newaxis], np.float32)))
+    else:
+        parts.append(graph.add("Mul", is_rare, graph.constant(0, np.float32)))
+    return graph.add("Concat", *parts, axis=1)
 
 
-def _text_levels(graph: Graph, column: Categorical) -> str:
-    """(n_rows, n_inputs) bool."""
-    if "" in column.levels:
-        raise ValueError(f"column {column.name!r} has the empty text as a level, which in ONNX is a missing cell")
-    otherwise = len(column.levels) if column.rare else -1
-    number = graph.add(
-        "LabelEncoder",
-        graph.column(column.name, TensorProto.STRING),
-        keys_strings=["" if level is None else level for level in column.levels],
-        values_int64s=range(len(column.levels)),
-        default_int64=otherwise,
-    )
-    return graph.add("Equal", number, graph.constant([range(column.n_inputs)], np.int64))
+def _sum(graph: Graph, values: str) -> str:
+    """Of each row, (n_rows, 1)."""
+    return graph.add("ReduceSum", values, graph.constant([1], np.int64))
+
+
+def _has_number(graph: Graph, raw: str, levels: tuple[str | None, ...]) -> str:
+    """(n_rows, n_levels) float: 1 where a row has the level."""
+    numbers = np.array([[_number(key) for key in levels]])
+    is_missing = graph.add("And", graph.add("IsNaN", raw), graph.constant(np.isnan(numbers)))
+    found = graph.add("Or", graph.add("Equal", raw, graph.constant(numbers)), is_missing)
+    return graph.add("Cast", found, to=TensorProto.FLOAT)
+
+
+def _has_text(graph: Graph, raw: str, levels: tuple[str | None, ...]) -> str:
+    """(n_rows, n_levels) float: 1 where a row has the level."""
+    keys = ["" if level is None else level for level in levels]
+    number = graph.add("LabelEncoder", raw, keys_strings=keys, values_int64s=range(len(keys)), default_int64=-1)
+    found = graph.add("Equal", number, graph.constant([range(len(keys))], np.int64))
+    return graph.add("Cast", found, to=TensorProto.FLOAT)
+
+
+NUMBER_OF_BOOLEAN = {"False": 0.0, "True": 1.0}
 
 
 def _number(key: str | None) -> float:
     """The number whose text key this is; see `columns.to_keys`."""
-    return math.nan if key is None else {"True": 1.0, "False": 0.0}[key] if key in ("True", "False") else float(key)
+    if key is None:
+        return math.nan
+    return NUMBER_OF_BOOLEAN[key] if key in NUMBER_OF_BOOLEAN else float(key)

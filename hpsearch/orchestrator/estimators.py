@@ -375,6 +375,8 @@ def _remarks(estimator: Any, dataset: Dataset, method: str) -> Iterator[str]:
     name = type(estimator).__name__
     if dataset.sample_weight is not None and weights_keyword(estimator, method) is None:
         yield f"{name} takes no sample_weight: it is trained without, and scored with it."
+    if dataset.class_weight is not None and weights_keyword(estimator, method) is None:
+        yield f"{name} takes no sample_weight, so it is trained without class_weight."
     if dataset.task != "regression" and not hasattr(estimator, "predict_proba"):
         yield f"{name} gives no probabilities: the class it predicts counts as certain."
 

@@ -179,7 +179,7 @@ class MLPLearner:
         return train.Examples(
             dataset.inputs,
             dataset.targets,
-            dataset.row_weights,
+            dataset.training_weights,
             rows.train,
             rows.valid,
             (self.order_seed + dataset.fold) % 2**64,
@@ -283,6 +283,22 @@ def default_space(
             "batch_size": batch_size,
         }
     )
+
+
+CLASSIC: Mapping[str, object] = {
+    "activation": "elu",
+    "initialiser": "he_normal",
+    "batch_norm": True,
+    "dropout": Uniform(0.0, 0.5, limits=(0.0, 0.9)),
+    "update": "nesterov",
+    "schedule": "constant",
+    "learning_rate_init": LogUniform(1e-3, 1e-1, limits=(1e-6, 10.0)),
+    "alpha": LogUniform(1e-6, 1e-2, limits=(1e-9, 10.0)),
+    "weight_decay": 0.0,
+    "encoding": "robust",
+}
+"""The classic recipe of the lecture notes, as entries of a space: He's initial weights, ELU, batch normalisation,
+dropout, Nesterov's momentum, no schedule. `search(X, y, space=CLASSIC)`; single entries are replaced with `|`."""
 
 
 def default_config(space: SearchSpace) -> dict[str, Any]:

@@ -8,7 +8,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.linear_model import LogisticRegression
 
+from hpsearch.data import dates
 from hpsearch.data.dataset import prepare
+from hpsearch.data.dates import to_days, to_times
 from hpsearch.data.encoding import ENCODINGS
 from hpsearch.ensemble.ensemble import Ensemble
 from hpsearch.mlp.activations import ACTIVATIONS
@@ -20,6 +22,7 @@ from hpsearch.orchestrator.networks import Network
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
+door = pytest.importorskip("hpsearch.ensemble.onnx")
 
 N_ROWS = 600
 
@@ -37,10 +40,19 @@ def table(n_rows=N_ROWS, seed=0):
             "constant": 1,
             "colour": np.where(generator.random(n_rows) < 0.1, None, colour),
             "open": generator.random(n_rows) < 0.5,
-            "floor": generator.integers(-1, 6, n_rows),
+            "floor": np.where(generator.random(n_rows) < 0.005, 9, generator.integers(-1, 6, n_rows)),
             "label": generator.choice(["a", "b"], n_rows),
+            "when": _times(generator, n_rows),
+            "day": _times(generator, n_rows).floor("D"),
         }
     )
+
+
+def _times(generator, n_rows):
+    """Times from 1900 to 2100, and none."""
+    seconds = generator.integers(-2_200_000_000, 4_100_000_000, n_rows)
+    times = pd.to_datetime(seconds, unit="s").as_unit("us")
+    return times.where(generator.random(n_rows) > 0.05)
 
 
 TARGETS = {
@@ -81,8 +93,9 @@ def ensemble_of(y, encodings=ENCODINGS[:1], loss=None, cv=None, **architecture) 
 def fed(X: pd.DataFrame) -> dict[str, np.ndarray]:
     """A table as the graph takes it."""
     text = {name: X[name].fillna("").to_numpy(dtype=object) for name in ("colour", "label")}
-    numbers = {name: X[name].to_numpy(dtype=np.float64) for name in X.columns if name not in text}
-    return {name: column[:, np.newaxis] for name, column in (text | numbers).items() if name != "constant"}
+    days = {name: to_days(to_times(X[name])) for name in ("when", "day")}
+    rest = {name: X[name].to_numpy(dtype=np.float64) for name in X.columns if name not in text | days}
+    return {name: column[:, np.newaxis] for name, column in (text | days | rest).items() if name != "constant"}
 
 
 def run(ensemble, path, X):
@@ -113,6 +126,20 @@ def test_the_graph_answers_as_the_ensemble_does(kind, cv, tmp_path):
     # the table has a column called "label"
     assert_array_equal(answers["label_"], ensemble.predict(X))
     assert answers["label_"].dtype == (object if kind == "text" else ensemble.classes_.dtype)
+
+
+def test_every_day_of_an_era_has_its_place_in_the_year():
+    days = np.arange(-146097, 146097.0, 1) + 0.25
+    graph = door.Graph()
+    graph.name("share", "Identity", door.CYCLES["time of year"](graph, graph.column("days", onnx.TensorProto.DOUBLE)))
+    shares = onnx.helper.make_tensor_value_info("share", onnx.TensorProto.DOUBLE, ["n_rows", 1])
+    proto = onnx.helper.make_graph(graph.nodes, "calendar", list(graph.inputs.values()), [shares], graph.constants)
+    opset = [onnx.helper.make_opsetid("", door.OPSETS[""])]
+    model = onnx.helper.make_model(proto, opset_imports=opset, ir_version=door.IR_VERSION)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"days": days[:, np.newaxis]})
+    times = np.datetime64("1970-01-01", "us") + (days * 86400e6).astype("timedelta64[us]")
+    assert_allclose(found[:, 0], dates.CYCLES["time of year"](times), rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", ENCODINGS)
