@@ -67,7 +67,7 @@ TARGETS = {
 def network(n_inputs, n_outputs, loss, seed, **architecture):
     stack = initial_stack(
         Architecture((n_inputs, 12, 12, n_outputs), **architecture),
-        [Start("he_normal", 0.1, 0.2)],
+        [Start("he_normal", 0.1, 0.2, 0.5)],
         np.array([seed], dtype=np.uint64),
     )
     generator = np.random.default_rng(seed)
@@ -161,6 +161,12 @@ def test_members_may_be_encoded_in_different_ways(tmp_path):
 def test_every_architecture_is_in_the_graph(activation, batch_norm, residual, tmp_path):
     architecture = {"activation": activation, "batch_norm": batch_norm, "residual": residual, "pieces": 3}
     ensemble = ensemble_of(TARGETS["numbers"], **architecture)
+    answers = run(ensemble, tmp_path / "model.onnx", new_rows())
+    assert_allclose(answers["probabilities"], ensemble.predict_proba(new_rows()), atol=1e-5)
+
+
+def test_waves_are_in_the_graph(tmp_path):
+    ensemble = ensemble_of(TARGETS["numbers"], n_numeric=2, n_frequencies=3)
     answers = run(ensemble, tmp_path / "model.onnx", new_rows())
     assert_allclose(answers["probabilities"], ensemble.predict_proba(new_rows()), atol=1e-5)
 
