@@ -9,6 +9,7 @@ from typing import Any
 
 _HOMES = {
     "AllTrialsFailed": "hpsearch.study",
+    "CLASSIC": "hpsearch.orchestrator.networks",
     "Choice": "hpsearch.space.distributions",
     "CoarseToFineSampler": "hpsearch.orchestrator.sampler",
     "EdgeWarning": "hpsearch.orchestrator.sampler",
@@ -32,6 +33,7 @@ _HOMES = {
 
 __version__ = "0.1.0"
 __all__ = [
+    "CLASSIC",
     "AllTrialsFailed",
     "Choice",
     "CoarseToFineSampler",

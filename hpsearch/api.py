@@ -4,13 +4,16 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 
+from hpsearch.ensemble.calibration import brier_score, reliability
 from hpsearch.ensemble.ensemble import Ensemble
+from hpsearch.ensemble.importance import importance
+from hpsearch.ensemble.threshold import Metric, Threshold, chosen_threshold
 from hpsearch.orchestrator.knowledge import Like
 from hpsearch.orchestrator.plan import Plan
 from hpsearch.orchestrator.run import Workers
@@ -89,9 +92,45 @@ class Result:
         """The run in ten rows."""
         return summary_table(self.findings)
 
-    def report(self, path: str | os.PathLike[str]) -> Path:
-        """Write one self-contained HTML page and return its path."""
-        write_page(self.findings, Path(path))
+    @property
+    def brier_score(self) -> float:
+        """Mean squared error of the honest probabilities, less is better; see `ensemble.calibration`."""
+        return brier_score(self.findings.selection)
+
+    def reliability(self, label: object = None, n_bins: int = 10) -> pd.DataFrame:
+        """How often what was predicted with a probability came true: one row per bin of probabilities.
+
+        By the honest predictions of the selection rows; of the probability of `label`, by default the last of two
+        classes, or the most likely of several. See `ensemble.calibration.reliability` for the columns.
+        """
+        return reliability(self.findings.selection, label, n_bins)
+
+    def threshold(self, metric: Metric) -> Threshold:
+        """From which probability on to predict the second of two classes, and what that is worth, honestly.
+
+        Args:
+            metric: a score of labels as for `scoring`, such as "f1" or a callable; or costs, {(true label, predicted
+                label): cost}, of which the mean is made least.
+
+        Returns:
+            The threshold, chosen on the honest predictions of the selection rows, with the value it was chosen for and
+            an honest one. `result.ensemble.with_threshold(it.threshold)` predicts by it.
+
+        Raises:
+            ValueError: where there are not two classes, and for a metric that does not fit.
+        """
+        return chosen_threshold(self.findings.selection, metric)
+
+    def importance(self, n_repeats: int = 5) -> pd.DataFrame:
+        """What `scoring` loses when a column is shuffled: column, importance, deviation; the most important first.
+
+        On at most 2,000 selection rows, each column `n_repeats` times; see `ensemble.importance`.
+        """
+        return importance(self.ensemble, self.findings.selection, n_repeats)
+
+    def report(self, path: str | os.PathLike[str], importance: pd.DataFrame | None = None) -> Path:
+        """Write one self-contained HTML page, with the table of `importance()` if it is given; returns its path."""
+        write_page(replace(self.findings, importance=importance), Path(path))
         return Path(path)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -103,6 +142,7 @@ def search(
     X: object,
     y: object,
     *,
+    effort: Literal["quick", "standard", "thorough"] = "standard",
     space: Mapping[str, object] | None = None,
     n_trials: int | None = None,
     max_epochs: int | None = None,
@@ -126,10 +166,12 @@ def search(
     task: str | None = None,
     categorical: Sequence[str | int] | None = None,
     sample_weight: object = None,
+    class_weight: object = None,
     X_test: object = None,
     y_test: object = None,
     test_size: float | int | None = None,
-    refit: bool = False,
+    refit: bool | None = None,
+    calibrate: bool = False,
     max_members: int | None = None,
     max_predict_ms: float | None = None,
     storage: Storage = None,
@@ -150,9 +192,11 @@ def search(
         y: class labels of any kind, or numbers, (n_rows,); or the name of a column of X.
         space: name → distribution, or a plain value that fixes it; replaces entries of the default space by name.
             Distributions of Optuna and `scipy.stats` are understood.
-        n_trials: the study's total, ≥ 1, 64 by default. A later call with more appends a fine stage of the missing
-            ones; one with fewer changes nothing.
-        max_epochs: of the longest trials, ≥ 1; by default enough for about 3,000 minibatches. The
+        effort: how much to train: "quick", "standard" or "thorough", about 8 s, 25 s and 10 min for 20,000 rows of 20
+            columns on two cores, growing with the rows. It stands for `n_trials` and `max_epochs` that are not given.
+        n_trials: the study's total, ≥ 1; 24, 48 or 320 by effort. A later call with more appends a fine stage of the
+            missing ones; one with fewer changes nothing.
+        max_epochs: of the longest trials, ≥ 1; by default enough for 1,200, 3,600 or 12,000 minibatches, by effort. The
             first rungs are a third and a ninth of it, and a 27th where that makes 300 minibatches.
         plan: the stages, in the place of `n_trials` and `max_epochs`; see `Plan.of` for the default.
         refine: "auto" narrows and widens the ranges between stages, "warn" only says where the best trials crowd, and
@@ -180,8 +224,14 @@ def search(
         task: "binary", "multiclass" or "regression", where it is not to be inferred.
         categorical: columns that are categories though they look like numbers.
         sample_weight: (n_rows,) ≥ 0, for training and scores.
+        class_weight: a dict of label → weight > 0 (1 if not named), or "balanced" for weights inversely proportional to
+            the rows of the classes. For the training loss only: scores, and all choices made by them, are as without.
+            Probabilities are then of classes so weighted; to move decisions only, see `Result.threshold`.
         X_test, y_test: rows for nothing but a last score; or `test_size`, a share or a number of rows to take from X.
-        refit: train the chosen members again on all rows but the test rows. The scores shown are of the models before.
+        refit: train the chosen members again on all rows but the test rows; by default so for our networks without
+            folds, which gain by it more than by anything else. The scores shown are of the models before.
+        calibrate: scale the chosen ensemble's probabilities by a temperature, fitted on the selection rows; its honest
+            score stands first in `leaderboard()`, above that without. See `ensemble.calibration`.
         max_members: of the ensemble, ≥ 1, 32 by default; with `cv` each is a model per fold, unless `refit`.
         max_predict_ms: milliseconds, > 0, that the ensemble may take for 1,000 rows on one core: `predict_ms` of the
             leaderboard, which is counted and not measured. Our networks only.
@@ -210,14 +260,15 @@ def search(
     if plan is not None and max_epochs is not None:
         raise ValueError(f"max_epochs={max_epochs!r} is given beside a plan, which has its own")
     study = Study.of(
-        X, y, title=title or study_name, space=space, max_epochs=max_epochs if plan is None else plan.max_epochs,
+        X, y, title=title or study_name, effort=effort, space=space,
+        max_epochs=max_epochs if plan is None else plan.max_epochs,
         estimator=estimator, error_score=error_score, trial_timeout=trial_timeout, trial_memory=trial_memory,
         trusted=trusted, random_state=random_state, scoring=scoring, refine=refine, first=first, like=like,
-        sampler=sampler,
+        sampler=sampler, calibrate=calibrate, class_weight=class_weight,
         task=task, categorical=categorical, sample_weight=sample_weight, X_test=X_test, y_test=y_test,
         test_size=test_size, cv=cv, groups=groups,
     )  # fmt: skip
-    if not isinstance(refit, bool) or not isinstance(verbose, int):
+    if not isinstance(refit, bool | None) or not isinstance(verbose, int):
         raise ValueError(f"refit must be True or False and verbose a whole number, but got {refit!r} and {verbose!r}")
     n_trials = None if n_trials is None else whole("n_trials", n_trials)
     limits = study.limits(max_members, max_predict_ms)

@@ -6,10 +6,12 @@ from functools import partial
 from typing import Any, Literal
 
 from hpsearch.data.dataset import Dataset, prepare
+from hpsearch.data.encoding import ENCODINGS
 from hpsearch.data.scoring import guess_scores, scorers_of
 from hpsearch.mlp.recipe import BOUNDS, HYPERPARAMETERS
 from hpsearch.mlp.train import steps_per_epoch
 from hpsearch.orchestrator.drawing import MODES, Drawing
+from hpsearch.orchestrator.effort import effort_of
 from hpsearch.orchestrator.estimators import EstimatorLearner
 from hpsearch.orchestrator.knowledge import Like, check_like, first_configs, start_from
 from hpsearch.orchestrator.learner import Learner
@@ -25,8 +27,8 @@ N_CHECKED = 64
 
 
 def problem_of(
-    X: object, y: object, *, space: Mapping[str, object] | None = None, estimator: object = None,
-    max_epochs: int | None = None, random_state: int = 0, scoring: object = None,
+    X: object, y: object, *, effort: str = "standard", space: Mapping[str, object] | None = None,
+    estimator: object = None, max_epochs: int | None = None, random_state: int = 0, scoring: object = None,
     refine: Literal["off", "warn", "auto"] = "auto", first: Sequence[Mapping[str, object]] = (), like: Like = None,
     sampler: Callable[[int], Any] | None = None, error_score: float | str = math.nan,
     trial_timeout: float | None = None, trial_memory: float | None = None, trusted: Sequence[str] = (), **data: Any,
@@ -38,6 +40,7 @@ def problem_of(
     """
     if not isinstance(space, Mapping | None):
         raise ValueError(f"space must be a dict of name → distribution or value, but got {space!r}")
+    n_updates = effort_of(effort).n_updates
     if refine not in MODES:
         raise ValueError(f"refine must be one of {', '.join(MODES)}, but got {refine!r}")
     if sampler is not None:
@@ -51,10 +54,11 @@ def problem_of(
     if estimator is None:
         _refuse_limits(limits)
         asked.check_names(HYPERPARAMETERS)
-    dataset = prepare(X, y, random_state=random_state, encoded=estimator is None, **data)
+    encodings = _encodings(asked) if estimator is None else ENCODINGS[:1]
+    dataset = prepare(X, y, random_state=random_state, encoded=estimator is None, encodings=encodings, **data)
     seed = int(random_state)
     if estimator is None:
-        whole_space, default, learner, epochs = _networks(dataset, asked, seed, max_epochs)
+        whole_space, default, learner, epochs = _networks(dataset, asked, seed, max_epochs, n_updates)
     else:
         epochs = max_epochs or MIN_EPOCHS
         whole_space, default, learner = _estimators(estimator, dataset, asked, seed, epochs, trusted=trusted, **limits)
@@ -75,14 +79,25 @@ def _refuse_limits(limits: Mapping[str, Any]) -> None:
             raise ValueError(f"{name}={value!r} is for an estimator of your own: give estimator, or leave it out")
 
 
+def _encodings(asked: SearchSpace) -> tuple[str, ...]:
+    """What `encoding` may be; all of them unless the user names some, or one."""
+    entry = asked.entries.get("encoding", Choice(ENCODINGS))
+    names = entry.values if isinstance(entry, Choice) else (entry,)
+    for name in names:
+        if name not in ENCODINGS:
+            raise ValueError(f"encoding must be one of {', '.join(ENCODINGS)}, but got {name!r}")
+    return tuple(map(str, names))
+
+
 def _networks(
-    dataset: Dataset, asked: SearchSpace, seed: int, max_epochs: int | None
+    dataset: Dataset, asked: SearchSpace, seed: int, max_epochs: int | None, n_updates: int
 ) -> tuple[SearchSpace, Config, Learner[Any], int]:
     """The whole space of our networks, its default config, their learner, and the epochs of the longest trials."""
     n_train = min(len(part.rows.train) for part in dataset.parts)
-    space = default_space(n_train, asked.entries.get("update")).replace(asked.entries).with_natural_bounds(BOUNDS)
+    default = default_space(n_train, asked.entries.get("update"), dataset.distinct_encodings)
+    space = default.replace(asked.entries).with_natural_bounds(BOUNDS)
     _check_values(space)
-    epochs = max_epochs or default_max_epochs(steps_per_epoch(n_train, largest_batch(space)))
+    epochs = max_epochs or default_max_epochs(steps_per_epoch(n_train, largest_batch(space)), n_updates)
     learner = MLPLearner.of(dataset, order_seed=seed, horizon=epochs)
     for number in range(N_CHECKED):
         learner.check(space.draw(seed, 0, number))

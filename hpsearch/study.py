@@ -20,16 +20,22 @@ import pandas as pd
 from hpsearch import __version__
 from hpsearch.data.as_given import rows_of
 from hpsearch.data.dataset import Dataset
-from hpsearch.data.encoding import Encoding
 from hpsearch.data.scoring import guess_scores, quiet_scores
+from hpsearch.data.table import as_frame
 from hpsearch.diagnostics.sanity import chance_table, loss_at_chance
 from hpsearch.ensemble.average import NO_LIMITS, Average, averages, leaderboard
+from hpsearch.ensemble.calibration import calibrated
 from hpsearch.ensemble.candidates import Candidates
+from hpsearch.ensemble.conformal import Residuals
 from hpsearch.ensemble.ensemble import Ensemble
+from hpsearch.ensemble.honesty import fifths
 from hpsearch.ensemble.kinds import Limits, best_run
 from hpsearch.ensemble.members import Library, Member, member_table
+from hpsearch.ensemble.selection import Selection
 from hpsearch.ensemble.soup import soup_of
 from hpsearch.mlp.kernels import one_blas_thread
+from hpsearch.orchestrator.calibration import nominal_seconds
+from hpsearch.orchestrator.effort import Effort, effort_of
 from hpsearch.orchestrator.estimators import described
 from hpsearch.orchestrator.networks import MLPLearner, Network
 from hpsearch.orchestrator.plan import Plan
@@ -49,8 +55,6 @@ Callback = Callable[[RungRecord], object]
 
 SHAPING = ("numpy", "scipy", "numba", "scikit-learn", "skops")
 """Packages whose versions shape the bits of a model."""
-N_TRIALS = 64
-"""Of a study that does not say otherwise."""
 N_CHECKED = 64
 """Configs that are drawn at the door, to see whether values that are right alone go together."""
 Refits = Mapping[tuple[int, int], Any]
@@ -84,17 +88,26 @@ class Study:
     Attributes:
         problem: the data, where configs come from, the learner, the scores and the seed.
         max_epochs: of the longest trials.
+        effort: what decides of numbers that nobody gave.
         title: of the report.
         guess_scores: what a constant guess scores, by part of the rows: "valid", "select", "test".
+        frame: the raw columns, (n_rows, n_columns).
+        calibrate: is the chosen ensemble to get a temperature?
     """
 
     problem: Problem[Any]
     max_epochs: int
+    effort: Effort
     title: str
     guess_scores: dict[str, float]
+    frame: pd.DataFrame
+    calibrate: bool = False
 
     @classmethod
-    def of(cls, X: object, y: object, *, title: str, max_epochs: int | None = None, **asked: Any) -> "Study":
+    def of(
+        cls, X: object, y: object, *, title: str, effort: str = "standard", max_epochs: int | None = None,
+        calibrate: bool = False, **asked: Any,
+    ) -> "Study":  # fmt: skip
         """Check what is asked: the arguments are those of `problem_of`.
 
         Raises:
@@ -102,9 +115,16 @@ class Study:
         """
         if not isinstance(title, str):
             raise ValueError(f"title must be text, but got {title!r}")
+        if not isinstance(calibrate, bool):
+            raise ValueError(f"calibrate must be True or False, but got {calibrate!r}")
         max_epochs = None if max_epochs is None else whole("max_epochs", max_epochs)
-        problem, epochs = problem_of(X, y, max_epochs=max_epochs, **asked)
-        return cls(problem, epochs, title, guess_scores(problem.scorer, problem.dataset))
+        problem, epochs = problem_of(X, y, effort=effort, max_epochs=max_epochs, **asked)
+        if calibrate and problem.dataset.task == "regression":
+            raise ValueError("calibrate=True is for probabilities, but the task is regression: there are none")
+        frame = as_frame(X)
+        frame = frame.drop(columns=y) if isinstance(y, str) else frame
+        guesses = guess_scores(problem.scorer, problem.dataset)
+        return cls(problem, epochs, effort_of(effort), title, guesses, frame, calibrate)
 
     @property
     def dataset(self) -> Dataset:
@@ -163,7 +183,8 @@ class Study:
         if record is None or record.plan is None:
             # an earlier study that cannot be read is refused before anything is begun
             self.problem.drawing.begin()
-            plan = given or Plan.of(n_trials or N_TRIALS, self.max_epochs, shortest_rung(self.problem, self.max_epochs))
+            shortest = shortest_rung(self.problem, self.max_epochs)
+            plan = given or Plan.of(n_trials or self.effort.n_trials, self.max_epochs, shortest)
             n_first, n_drawn = len(self.problem.drawing.first), plan.stages[0].n_trials
             if n_first > max(2, n_drawn):
                 raise ValueError(
@@ -179,9 +200,11 @@ class Study:
 
     def carry_out(
         self, plan: Plan, record: StudyRecord, stop: Stop, workers: Workers, *, callbacks: Sequence[Callback] = (),
-        refit: bool = False, limits: Limits = NO_LIMITS, verbose: int = 0,
+        refit: bool | None = None, limits: Limits = NO_LIMITS, verbose: int = 0,
     ) -> tuple[Ensemble, Findings]:  # fmt: skip
         """Run the plan, and make the ensemble and the findings of what was finished.
+
+        refit: train the members again on all rows; by default networks are that have no folds.
 
         With a stop that is requested already, nothing is trained or written: what is kept is read again.
 
@@ -189,6 +212,8 @@ class Study:
             AllTrialsFailed: if every trial that was trained failed.
             KeyboardInterrupt, TimeoutError: if it was stopped before the first trials were finished.
         """
+        if refit is None:
+            refit = isinstance(self.problem.learner, MLPLearner) and not self.dataset.folds
         clock = Clock(record, is_running=not record.read_only and not record.is_over(plan.n_trials))
         library, curves, candidates, decisions = (
             Library(self.problem.learner.snapshots),
@@ -198,7 +223,7 @@ class Study:
         )
         with stop.on_interrupt(), one_blas_thread(), quiet_scores(), workers:
             chance = self._loss_at_chance(plan)
-            with ProgressReport(plan, verbose) as progress:
+            with ProgressReport(plan, verbose, self._seconds(plan, workers, refit)) as progress:
                 for event in run(self.problem, plan, record, workers, stop):
                     progress.update(event)
                     if isinstance(event, StageRecord):
@@ -224,21 +249,31 @@ class Study:
         findings = replace(findings, warnings=(*findings.warnings, *kept))
         return self._ensemble(ensembles[0], record, sound), findings
 
+    def _seconds(self, plan: Plan, workers: Workers, refit: bool) -> float | None:
+        """What the whole plan may take; nobody knows that of estimators."""
+        is_known = isinstance(self.problem.learner, MLPLearner)
+        return nominal_seconds(self.problem, plan, workers.n_workers, refit) if is_known else None
+
     def _loss_at_chance(self, plan: Plan) -> pd.DataFrame:
         drawing, learner = self.problem.drawing, self.problem.learner
         if not isinstance(learner, MLPLearner):
             return chance_table([])
         configs = [drawing.space.draw(drawing.seed, 0, n) for n in range(plan.stages[0].n_trials)]
         recipes = [learner.recipe(config) for config in (*drawing.first, *configs)]
-        return loss_at_chance(recipes, learner.examples(self.dataset.parts[0]))
+        part = self.dataset.parts[0]
+        return loss_at_chance(recipes, {name: learner.examples(part.encoded_as(name)) for name in part.encodings})
 
     def _averages(self, library: Library, record: StudyRecord, limits: Limits) -> list[Average]:
         """The ensembles of the library, of which one may be a soup of the best trial's weights."""
         problem, soup = self.problem, None
         if isinstance(problem.learner, MLPLearner):
             run = best_run(library, problem.learner.weights[-1])
-            soup = soup_of(run, lambda member: self._of_folds(member, record), self.dataset, problem.scorer)
-        return averages(library, self.dataset, problem.scorer, problem.seed, problem.learner.price, limits, soup)
+            view = problem.learner.view(run[0].result.config, self.dataset)
+            soup = soup_of(run, lambda member: self._of_folds(member, record), view, problem.scorer)
+        ensembles = averages(library, self.dataset, problem.scorer, problem.seed, problem.learner.price, limits, soup)
+        if self.calibrate:
+            ensembles.insert(0, calibrated(ensembles[0], self.dataset, problem.scorer, problem.seed))
+        return ensembles
 
     def _of_folds(self, member: Member, record: StudyRecord) -> list[Network]:
         return [self._kept_predictor(member, part.fold, record) for part in self.dataset.parts]
@@ -254,36 +289,53 @@ class Study:
         if len(rows) == 0:
             return average
         ensemble = self._ensemble(average, record)
-        parts = (self.dataset, *self.dataset.folds) if ensemble.folds else (self.dataset,)
-        outputs = ensemble.outputs(*(rows_of(part.inputs, rows) for part in parts))
+        parts = (self.dataset, *self.dataset.folds)
+        views = [part.encoded_as(name) for part in parts for name in self.dataset.encodings]
+        inputs = {view.encoding: view.inputs for view in views}
+        outputs = ensemble.outputs(*(rows_of(inputs[encoding], rows) for encoding in ensemble.encodings))
         return replace(average, test_score=score_rows(self.problem.scorer, self.dataset, rows, outputs))
 
     def _ensemble(self, chosen: Average, record: StudyRecord, refits: Refits = NO_REFITS) -> Ensemble:
         """The members as they were chosen, each with the models of its folds, but for those in `refits`."""
         predictors: list[Any] = []
         votes, places = [], []
-        folds = tuple(part.encoding for part in self.dataset.folds if isinstance(part.encoding, Encoding))
+        encodings: dict[Any, int] = {}
         for member, vote in zip(chosen.members, chosen.votes, strict=True):
             is_refitted = self._is_refitted(member, refits)
-            parts = [None] if is_refitted else [part.fold for part in self.dataset.parts]
-            for fold in parts:
-                if fold is None:
+            for part in (self.dataset,) if is_refitted else self.dataset.parts:
+                if is_refitted:
                     refit = refits[member.result.number, member.result.epochs]
                     predictors.append(self.problem.learner.predictor(refit, member.weights))
                 else:
-                    predictors.append(self._kept_predictor(member, fold, record))
-                votes.append(vote / len(parts))
-                places.append(0 if fold is None or not folds else fold + 1)
+                    predictors.append(self._kept_predictor(member, part.fold, record))
+                votes.append(vote if is_refitted else vote / len(self.dataset.parts))
+                encoding = self.problem.learner.view(member.result.config, part).encoding
+                places.append(encodings.setdefault(encoding, len(encodings)))
         return Ensemble(
             name=chosen.name,
-            encoding=self.dataset.encoding,
+            encodings=tuple(encodings),
             target=self.dataset.target,
             networks=tuple(predictors),
             votes=np.array(votes),
             about=self._about(chosen, refits),
-            folds=folds if any(places) else (),
             places=tuple(places),
+            temperature=chosen.temperature,
+            residuals=self._residuals(chosen),
         )
+
+    def _residuals(self, chosen: Average) -> Residuals | None:
+        if self.dataset.task != "regression":
+            return None
+        select, weights = self.dataset.rows.select, self.dataset.sample_weight
+        predicted = np.asarray(self.dataset.target.decode(chosen.honest_predictions), dtype=np.float64)
+        return Residuals.of(
+            predicted, self.dataset.y[select].astype(np.float64), None if weights is None else weights[select]
+        )
+
+    def _selection(self, chosen: Average) -> Selection:
+        seed = self.problem.seed
+        parts = fifths(self.dataset, seed)
+        return Selection.of(self.dataset, self.frame, chosen.honest_predictions, parts, self.problem.scorer, seed)
 
     def _kept_predictor(self, member: Member, fold: int, record: StudyRecord) -> Any:
         if member.ingredients:
@@ -352,6 +404,7 @@ class Study:
             decisions=decisions,
             candidates=final,
             leaderboard=leaderboard(ensembles),
+            selection=self._selection(ensembles[0]),
             chance=chance,
             best_config=best_config,
             best_value=best_value,

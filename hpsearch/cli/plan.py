@@ -15,12 +15,10 @@ from hpsearch.orchestrator.calibration import seconds_of
 from hpsearch.orchestrator.plan import Plan
 from hpsearch.orchestrator.run import Workers
 from hpsearch.record.checkpoints import FolderCheckpoints
-from hpsearch.report.findings import counted, plan_text
+from hpsearch.report.findings import counted, plan_text, time_text
 from hpsearch.study import Study
 
 COLUMNS = ["stage", "rung", "epochs each", "trained", "contenders", "kept", "epochs in all", "done"]
-
-UNITS = ((3600, "hours"), (60, "minutes"), (1, "s"))
 
 
 @click.command()
@@ -71,12 +69,5 @@ def _rows(plan: Plan, kept: dict[int, set[int]]) -> list[tuple[object, ...]]:
 def _time(asked: Study, plan: Plan, n_workers: int, share: float) -> str:
     """An estimate in words, of this share of the plan's epochs."""
     estimate = seconds_of(asked.problem, plan, n_workers)
-    size, unit = next(((size, unit) for size, unit in UNITS if share * estimate.high >= 2 * size), UNITS[-1])
-    low, high = (_rounded(share * seconds / size) for seconds in (estimate.low, estimate.high))
-    between = high if low == high else f"{low} to {high}"
-    return f"about {between} {unit} with {counted(n_workers, 'worker')}, as busy as this machine is now"
-
-
-def _rounded(count: float) -> str:
-    """To one significant digit, 1 at least."""
-    return f"{max(1, float(f'{count:.1g}')):g}"
+    between = time_text(share * estimate.low, share * estimate.high)
+    return f"about {between} with {counted(n_workers, 'worker')}, as busy as this machine is now"

@@ -51,7 +51,7 @@ def predicted(ensemble: Ensemble, table: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame({"prediction": ensemble.predict(table)})
     probabilities = ensemble.predict_proba(table)
     names = [f"probability_{label}" for label in ensemble.classes_.tolist()]
-    columns = {"prediction": ensemble.target.decode(probabilities)}
+    columns = {"prediction": ensemble.decide(probabilities)}
     return pd.DataFrame(columns | dict(zip(names, probabilities.T, strict=True)))
 
 

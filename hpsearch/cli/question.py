@@ -33,11 +33,12 @@ def checked_study(file: StudyFile) -> Study:
     search, given = file.search, given_plan(file)
     with refusing(file.path), _named_as_in_file(file.data):
         return Study.of(
-            table, file.data.target, title=file.title, space=space,
+            table, file.data.target, title=file.title, effort=search.effort, space=space,
             max_epochs=search.max_epochs if given is None else given.max_epochs,
             random_state=search.random_state, scoring=search.scoring, refine=search.refine, first=search.first,
             like=_earlier(file), task=file.data.task, categorical=file.data.categorical, sample_weight=weights,
-            test_size=file.data.test_size, cv=search.cv, groups=groups,
+            class_weight=file.data.class_weight, test_size=file.data.test_size, cv=search.cv, groups=groups,
+            calibrate=search.calibrate,
         )  # fmt: skip
 
 

@@ -36,6 +36,7 @@ class Data(Section):
     task: Literal["binary", "multiclass", "regression"] | None = None
     test_size: int | float | None = None
     sample_weight: str | None = None
+    class_weight: Literal["balanced"] | None = None
     groups: str | None = None
 
 
@@ -67,6 +68,7 @@ class Search(Section):
     What is no text, number or table cannot be given: an estimator, a sampler, a splitter or a score of one's own.
     """
 
+    effort: Literal["quick", "standard", "thorough"] = "standard"
     n_trials: int | None = Field(default=None, ge=1)
     max_epochs: int | None = Field(default=None, ge=1)
     plan: list[StageAsked] = []
@@ -79,7 +81,8 @@ class Search(Section):
     backend: Literal["threading", "loky", "sequential"] | None = None
     random_state: int = Field(default=0, ge=0, lt=2**64)
     scoring: list[str] | None = None
-    refit: bool = False
+    refit: bool | None = None
+    calibrate: bool = False
     synchronous: Literal["normal", "full"] = "normal"
 
     @field_validator("n_jobs")

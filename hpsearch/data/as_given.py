@@ -1,7 +1,7 @@
 """A table left as it is, for estimators that read tables themselves: an encoding that encodes nothing."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -34,6 +34,7 @@ class AsGiven:
 
     columns: tuple[Given, ...]
     is_frame: bool
+    name: ClassVar[str] = KIND
 
     @classmethod
     def of(cls, frame: pd.DataFrame, is_frame: bool) -> "AsGiven":

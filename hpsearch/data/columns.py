@@ -15,7 +15,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 Kind = Literal[
-    "numbers", "booleans", "text", "intervals", "dates", "complex numbers", "mixed values", "objects", "nothing"
+    "numbers",
+    "booleans",
+    "text",
+    "intervals",
+    "dates",
+    "durations",
+    "complex numbers",
+    "mixed values",
+    "objects",
+    "nothing",
 ]
 Column: TypeAlias = "pd.Series[Any]"
 
@@ -26,7 +35,7 @@ KIND_OF_DTYPE: dict[str, Kind] = {
     "b": "booleans",
     "U": "text",
     "M": "dates",
-    "m": "dates",
+    "m": "durations",
     "c": "complex numbers",
 }
 # What pandas' `infer_dtype` says of cells that are objects.
@@ -43,14 +52,16 @@ KIND_OF_CELLS: dict[str, Kind] = {
     "datetime64": "dates",
     "date": "dates",
     "time": "dates",
-    "timedelta": "dates",
-    "timedelta64": "dates",
+    "timedelta": "durations",
+    "timedelta64": "durations",
     "period": "dates",
 }
 DATE = re.compile(
     r"\d{4}([-/])(0[1-9]|1[0-2])\1(0[1-9]|[12]\d|3[01])"
     r"([T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?( ?(Z|UTC|[+-]\d{2}(:?\d{2})?))?)?"
 )
+WORDS_OF_TEXT = 5  # per cell, on average: names and addresses are shorter
+DIFFERENT = 0.9  # of the cells of free text at least
 
 
 @dataclass(frozen=True)
@@ -64,8 +75,8 @@ class Dropped:
 def kind_of(column: Column) -> Kind:
     """The kind of a column's values; of a pandas category, the kind of its categories.
 
-    `nothing`: every cell is missing. `mixed values`: two or more of text, numbers and booleans. `objects`: lists,
-    dicts, bytes, anything else.
+    `nothing`: every cell is missing. `dates`: times and periods too. `mixed values`: two or more of text, numbers and
+    booleans. `objects`: lists, dicts, bytes, anything else.
     """
     if bool(column.isna().all()):
         return "nothing"
@@ -88,9 +99,14 @@ def _kind_of_objects(cells: Column) -> Kind:
 
 
 def to_numbers(column: Column) -> NDArray[np.float64]:
-    """(n_rows,) float64 of a column of numbers, booleans (False 0, True 1) or nothing; missing cells are NaN."""
-    if column.dtype.kind in "mM":  # only an all-missing one gets this far, and its cells would read as -2⁶³
+    """(n_rows,) float64 of a column of numbers, booleans (False 0, True 1), durations (seconds) or nothing.
+
+    Missing cells are NaN.
+    """
+    if bool(column.isna().all()):  # whatever its type is: NaT would read as -2⁶³
         return np.full(len(column), np.nan)
+    if column.dtype.kind == "m":
+        column = column.dt.total_seconds()
     try:
         return column.to_numpy(dtype=np.float64, na_value=np.nan)
     except OverflowError:
@@ -125,6 +141,13 @@ def text_key(value: object) -> str:
 def all_dates(keys: list[str]) -> bool:
     """Whether every key looks like an ISO date, with or without a time ("2024-01-31", "2024/01/31 08:00")."""
     return bool(keys) and all(DATE.fullmatch(key.strip()) for key in keys)
+
+
+def free_text(column: Column) -> str | None:
+    """The first cell of a column of text if that is free text: sentences, nearly all different. Else None."""
+    cells = column.dropna()
+    n_words = cells.str.count(r"\S+").mean()
+    return str(cells.iloc[0]) if n_words >= WORDS_OF_TEXT and cells.nunique() >= DIFFERENT * len(cells) else None
 
 
 def listed(names: Sequence[object], say: Callable[[object], str] = repr, most: int = 10) -> str:

@@ -11,8 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hpsearch.data.as_given import AsGiven, digest, stacked
+from hpsearch.data.class_weight import class_weights
 from hpsearch.data.columns import Column, did_you_mean, kind_of, listed, to_numbers
-from hpsearch.data.encoding import Encoding, fit_encoding
+from hpsearch.data.encoding import ENCODINGS, Encoding, aligned, check_encodings, fit_encoding, recoded
 from hpsearch.data.folds import fold_rows, united
 from hpsearch.data.splits import RowNumbers, Rows, split_rows, split_test, strata
 from hpsearch.data.table import as_frame
@@ -23,6 +24,14 @@ FEWEST_OF_CLASS = 3
 
 
 @dataclass(frozen=True, eq=False)
+class Encoded:
+    """A table by one encoding: `inputs` (n_rows, n_inputs), see `Dataset`."""
+
+    encoding: Encoding | AsGiven
+    inputs: Any
+
+
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """An encoded table, its target, and who may see which rows.
 
@@ -30,13 +39,16 @@ class Dataset:
     `targets`: (n_rows, n_outputs) float32.
     `y`: (n_rows,) int64 class codes, or float64 numbers in the user's units.
     `row_weights`: (n_rows,) float32, mean one over the fitting rows; ones without `sample_weight`.
-    `sample_weight`: (n_rows,) float64 as given, or None. `warnings`: sentences for the user.
+    `sample_weight`: (n_rows,) float64 as given, or None.
+    `class_weight`: (n_classes,) float64, what the rows of a class weigh more in training, or None.
+    `warnings`: sentences for the user.
     `fingerprint`: SHA-256 (hexadecimal) over all of this but the warnings: equal data, equal fingerprint.
 
     `folds`: with `cv`, one Dataset per fold, of the same table, target, weights and layout of inputs, with the fold's
     own rows, and inputs by the statistics of its own training rows. The whole then has the folds' valid and select
     rows as its own, and as training rows those that no fold holds out: there may be none.
     `fold`: the number of a fold, from 0 on; 0 for the whole.
+    `tables`: the same table by each encoding that was asked for, `inputs` among them; see `encoded_as`.
     """
 
     inputs: Any
@@ -51,6 +63,47 @@ class Dataset:
     fingerprint: str
     folds: tuple["Dataset", ...] = ()
     fold: int = 0
+    tables: tuple[Encoded, ...] = ()
+    class_weight: NDArray[np.float64] | None = None
+
+    @property
+    def training_weights(self) -> NDArray[np.float32]:
+        """(n_rows,) `row_weights`, but on training rows times their `class_weight`, with the same mean there."""
+        if self.class_weight is None:
+            return self.row_weights
+        train, weights = self.rows.train, self.row_weights.copy()
+        raised = weights[train] * self.class_weight[self.y[train].astype(np.int64)]
+        weights[train] = raised * (weights[train].mean() / raised.mean())
+        return weights
+
+    @property
+    def encodings(self) -> tuple[str, ...]:
+        """Names of the encodings that the table was prepared in, its own first."""
+        own = self.encoding.name
+        return (own, *(table.encoding.name for table in self.tables if table.encoding.name != own))
+
+    @property
+    def distinct_encodings(self) -> tuple[str, ...]:
+        """The encodings, but for those whose inputs are as an earlier one's: without numeric columns all are alike."""
+        distinct: dict[str, Any] = {}
+        for name in self.encodings:
+            inputs = self.encoded_as(name).inputs
+            if not any(inputs.shape == other.shape and (inputs == other).all() for other in distinct.values()):
+                distinct[name] = inputs
+        return tuple(distinct)
+
+    def encoded_as(self, name: str) -> "Dataset":
+        """The same rows and folds with the inputs of another encoding, one of `encodings`; itself for its own.
+
+        Raises ValueError for a name that the table was not prepared in.
+        """
+        if name == self.encoding.name:
+            return self
+        for table in self.tables:
+            if name == table.encoding.name:
+                folds = tuple(fold.encoded_as(name) for fold in self.folds)
+                return replace(self, inputs=table.inputs, encoding=table.encoding, folds=folds)
+        raise ValueError(f"encoding={name!r} must be one that the table was prepared in: {listed(self.encodings)}")
 
     @property
     def parts(self) -> tuple["Dataset", ...]:
@@ -85,6 +138,7 @@ def prepare(
     task: str | None = None,
     categorical: Iterable[str | int] | None = None,
     sample_weight: object = None,
+    class_weight: object = None,
     X_test: object = None,
     y_test: object = None,
     test_size: float | int | None = None,
@@ -92,26 +146,33 @@ def prepare(
     groups: object = None,
     random_state: int = 0,
     encoded: bool = True,
+    encodings: Sequence[str] = ENCODINGS[:1],
 ) -> Dataset:
     """The Dataset of a table X (DataFrame, 2-D array, list of rows) and its target y (one value per row).
 
     `y` may be the name of a column of the DataFrame X, and `y_test` of X_test. `categorical`: names of columns that
     are categories whatever they look like; positions too if X is not a DataFrame. `sample_weight`: (n_rows,) ≥ 0.
+    `class_weight`: "balanced" or a dict of label → weight > 0, for training rows only.
     Test rows are either given (X_test, y_test: appended after the others, with weight 1) or dealt (`test_size`: a
     share in (0, 0.5], or a number of rows). `random_state`, 0 to 2⁶⁴ - 1, decides which rows play which part.
     With `encoded=False`, `inputs` is the table itself: a DataFrame if X was one, else an array, see `AsGiven.encode`.
+    `encodings`: names of `data.encoding.ENCODINGS`; the table is kept in each (see `Dataset.encoded_as`), and `inputs`
+    are by the first.
 
     `cv` makes folds of the other rows: a whole number k ≥ 2 (stratified, every row is held out once), a splitter of
     scikit-learn's kind (row numbers count the rows given to it, which come in table order), or an iterable of pairs of
     row numbers (training, held out). No row may be held out twice. `groups`: (n_rows,) labels; rows of one group are
     kept on one side. A regression target is standardised once, by all folds' rows, so that predictions of different
-    folds are in one unit. Each fold holds a copy of the inputs: k · n_rows · n_inputs · 4 bytes.
+    folds are in one unit. Each fold holds a copy of the inputs: k · n_rows · n_inputs · 4 bytes for each encoding.
 
     Raises ValueError, once and here, for everything that is wrong with the data; the message names the argument.
     """
     _check_random_state(random_state)
     _check_test(X_test, y_test, test_size)
     _check_cv(cv, groups, test_size)
+    check_encodings(encodings)
+    if not encoded and tuple(encodings) != ENCODINGS[:1]:
+        raise ValueError(f"encodings={encodings!r} is given beside encoded=False, which leaves the table as it is")
     frame, column = _table_and_target(X, y)
     labels = as_labels(column)
     known_task = infer_task(labels, task=task, is_category=isinstance(column.dtype, pd.CategoricalDtype))
@@ -126,37 +187,61 @@ def prepare(
 
     target = fit_target(labels, known_task, fitting_rows, column.name if isinstance(column.name, str) else "target")
     names = _categorical_names(categorical, frame, isinstance(X, pd.DataFrame))
-    encoding: Encoding | AsGiven
-    noticed: Sequence[str] = ()
+    codes = target.codes(column)
+    of_classes = class_weights(class_weight, target, codes, row_weights, fitting_rows)
+    noticed: tuple[str, ...] = ()
+    own_encodings: list[tuple[Encoding | AsGiven, ...]] = [(AsGiven.of(frame, isinstance(X, pd.DataFrame)),)]
     if encoded:
-        encoding, noticed = fit_encoding(frame, rows.non_test, fitting_rows, names)
-    else:
-        encoding = AsGiven.of(frame, isinstance(X, pd.DataFrame))
+        parts = [fitting_rows, *(fold.train for fold in folds)]
+        own_encodings, noticed = _fit_encodings(frame, rows.non_test, parts, names, encodings, codes)
     warnings = (*noticed, *said, *_scarce(labels, rows, target), *_unlearned(labels, folds, target))
     test_table = test_frame if isinstance(X_test, pd.DataFrame) else X_test
-    inputs, codes = _encode(encoding, frame, test_table), target.codes(column)
+    tables = [tuple(Encoded(one, _encode(one, frame, test_table)) for one in its) for its in own_encodings]
     if n_test:
         codes = np.concatenate([codes, target.codes(test_column, "y_test")])
     targets = target.encode_codes(codes)
-    arrays = {"inputs": digest(inputs), "targets": targets, "y": codes, "row_weights": row_weights}
+    arrays = {"targets": targets, "y": codes, "row_weights": row_weights}
     if weights is not None:
         arrays["sample_weight"] = weights
-    fingerprint = _fingerprint(arrays, rows, folds, target, encoding)
-    whole = Dataset(inputs, targets, codes, row_weights, weights, rows, target, encoding, warnings, fingerprint)
+    if of_classes is not None:
+        arrays["class_weight"] = of_classes
+    fingerprint = _fingerprint(arrays, rows, folds, target, tables[0])
+    encoding, inputs = tables[0][0].encoding, tables[0][0].inputs
+    whole = Dataset(
+        inputs, targets, codes, row_weights, weights, rows, target, encoding, warnings, fingerprint,
+        tables=tables[0], class_weight=of_classes,
+    )  # fmt: skip
+    tables_of_folds = tables[1:] if encoded else tables * len(folds)
     return replace(
-        whole, folds=tuple(_fold(whole, number, its, frame, test_table, names) for number, its in enumerate(folds))
+        whole,
+        folds=tuple(_fold(whole, number, *its) for number, its in enumerate(zip(folds, tables_of_folds, strict=True))),
     )
 
 
-def _fold(
-    whole: Dataset, number: int, rows: Rows, frame: pd.DataFrame, test_table: object, categorical: Sequence[str]
-) -> Dataset:
-    """The whole in a fold's own rows and statistics; the layout of inputs is the same, as it is from the same rows."""
-    own = replace(whole, rows=rows, warnings=(), fold=number)
-    if isinstance(whole.encoding, AsGiven):
-        return own
-    encoding, _ = fit_encoding(frame, whole.rows.non_test, rows.train, categorical)
-    return replace(own, inputs=_encode(encoding, frame, test_table), encoding=encoding)
+def _fold(whole: Dataset, number: int, rows: Rows, tables: tuple[Encoded, ...]) -> Dataset:
+    """The whole in a fold's own rows and statistics."""
+    encoding, inputs = tables[0].encoding, tables[0].inputs
+    return replace(whole, inputs=inputs, encoding=encoding, tables=tables, rows=rows, warnings=(), fold=number)
+
+
+def _fit_encodings(
+    frame: pd.DataFrame,
+    layout_rows: RowNumbers,
+    parts: Sequence[RowNumbers],
+    categorical: Sequence[str],
+    names: Sequence[str],
+    codes: NDArray[np.int64] | NDArray[np.float64],
+) -> tuple[list[tuple[Encoding | AsGiven, ...]], tuple[str, ...]]:
+    """For each of the `parts`, training rows, the encodings `names`; and the warnings. Layouts are those of the whole.
+
+    All parts have equally many inputs, so that their models can share a stack.
+    """
+    fitted = [fit_encoding(frame, layout_rows, rows, categorical) for rows in parts]
+    by_name = [
+        aligned([recoded(robust, name, frame, rows, codes) for (robust, _), rows in zip(fitted, parts, strict=True)])
+        for name in names
+    ]
+    return list(zip(*by_name, strict=True)), fitted[0][1]
 
 
 def _deal_rows(
@@ -324,13 +409,14 @@ def _fingerprint(
     rows: Rows,
     folds: Sequence[Rows],
     target: Target,
-    encoding: Encoding | AsGiven,
+    tables: Sequence[Encoded],
 ) -> str:
     """SHA-256 over names, dtypes, shapes and bytes of all arrays, and over labels and columns."""
-    tensors, layout = encoding.to_tensors()
-    digest = hashlib.sha256(json.dumps([target.to_json(), layout], sort_keys=True).encode())
+    fitted = [table.encoding.to_tensors() for table in tables]
+    summary = hashlib.sha256(json.dumps([target.to_json(), *(its for _, its in fitted)], sort_keys=True).encode())
     of_folds = {f"fold {fold} {part}": its for fold, rows in enumerate(folds) for part, its in vars(rows).items()}
-    for name, array in (arrays | vars(rows) | tensors | of_folds).items():
-        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
+    for table, (tensors, _) in zip(tables, fitted, strict=True):
+        for name, array in ({"inputs": digest(table.inputs)} | arrays | vars(rows) | tensors | of_folds).items():
+            summary.update(f"{name} {array.dtype.str} {array.shape}".encode())
+            summary.update(np.ascontiguousarray(array).data)
+    return summary.hexdigest()

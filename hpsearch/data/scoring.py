@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import get_scorer, get_scorer_names
+from sklearn.utils.validation import _check_sample_weight
 
 from hpsearch.data.columns import did_you_mean, listed
 from hpsearch.data.dataset import Dataset
@@ -333,3 +334,19 @@ def quiet_scores() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UndefinedMetricWarning)
         yield
+
+
+@dataclass(frozen=True)
+class AsScorer:
+    """A score of ours as scikit-learn calls one. Of two classes, the positive one is the last, whatever its label."""
+
+    scorer: Scorer
+
+    def __call__(self, estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> float:
+        target = self.scorer.target
+        if target.classes is None:
+            outputs = ((estimator.predict(X) - target.mean) / target.scale)[:, np.newaxis]
+        else:
+            outputs = estimator.predict_proba(X)
+        weights = None if sample_weight is None else _check_sample_weight(sample_weight, X, dtype=np.float64)
+        return self.scorer(target.codes(y), outputs, weights)

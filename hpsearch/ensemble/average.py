@@ -1,13 +1,10 @@
 """Ensembles of the library, side by side, and the one that is chosen: what a user takes home.
 
 Probabilities are averaged, not logits. Each kind chooses its votes on the selection rows, see `kinds`. What its choice
-is worth is told by rows it was not made on: five times on four fifths of the rows, and the loss on the others. Of
-`CHOSEN_FROM`, the kind with the least such loss is chosen.
-
-The honest score repeats all of that, with the choice of the kind, on four fifths of the selection rows in rotation;
-what was chosen predicts the remaining fifth, and the predictions of all five are scored together. (The mean of five
-scores would do for a log-loss. An R² or an area under a curve is biased on few rows, and not defined where a class is
-missing.)
+is worth is told by rows it was not made on: five times on four fifths of the rows, and the loss on the others. The
+favourite kind is chosen, unless another one's such loss is clearly less. The honest score repeats all of that, with the
+choice of the kind, on four fifths of the selection rows in rotation; what was chosen predicts the remaining fifth, see
+`ensemble.honesty`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,12 +19,14 @@ from hpsearch.data.dataset import Dataset
 from hpsearch.data.scoring import Scorer
 from hpsearch.data.splits import rotations, strata
 from hpsearch.ensemble.evidence import Evidence, Floats, RowLosses, RowNumbers
-from hpsearch.ensemble.kinds import CHOSEN_FROM, Kind, Limits, Votes, kinds_of
+from hpsearch.ensemble.honesty import fifths, honest_score
+from hpsearch.ensemble.kinds import Kind, Limits, Votes, kinds_of
 from hpsearch.ensemble.members import Library, Member
 from hpsearch.orchestrator.learner import Price
 from hpsearch.orchestrator.training import score_rows
 
 NO_LIMITS = Limits()
+FAVOURITE = "greedy"
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,7 @@ class Average:
             chose.
         price: of its members, and of all their folds; NaN where it is not known.
         test_score: NaN until it is known, and without test rows.
+        temperature: see `ensemble.calibration`; 1 leaves probabilities as they are.
     """
 
     name: str
@@ -56,6 +56,7 @@ class Average:
     honest_predictions: Floats
     price: Price
     test_score: float = float("nan")
+    temperature: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -72,13 +73,19 @@ class Choice:
 
     @property
     def best(self) -> str:
-        """Of the kinds that are chosen from the one with the least loss; ties go to the plainest."""
-        names = [name for name in self.losses if name in CHOSEN_FROM]
-        return min(names, key=lambda name: float(self.losses[name].mean()))
+        """The favourite, unless the kind with the least loss loses less by more than two standard errors.
+
+        They are those of the paired difference. Where few rows cannot tell the kinds apart, a lucky single model should
+        not be taken for the best.
+        """
+        least = min(self.losses, key=lambda name: float(self.losses[name].mean()))
+        favourite = FAVOURITE if FAVOURITE in self.losses else least
+        excess = self.losses[favourite] - self.losses[least]
+        return favourite if excess.mean() <= 2 * excess.std() / np.sqrt(len(excess)) else least
 
 
 def average(members: Sequence[Member], votes: Floats, positions: RowNumbers) -> Floats:
-    """The voted mean of predictions, (n_positions, n_outputs), for positions among the held-out rows."""
+    """The members' mean predictions by their votes, for positions among the held-out rows, (n_positions, n_outputs)."""
     total = np.zeros((len(positions), members[0].predictions.shape[1]))
     for member, vote in zip(members, votes, strict=True):
         total += vote * member.predictions[positions]
@@ -106,7 +113,7 @@ def averages(
     }
     select = dataset.rows.select
     like = strata(dataset.y[select], dataset.task)
-    parts = rotations(like, random_state=seed)
+    parts = fifths(dataset, seed)
     final = choose(kinds, evidence, np.arange(len(select)), like, seed)
     rotated = [choose(kinds, evidence, np.flatnonzero(parts != part), like, seed) for part in range(parts.max() + 1)]
 
@@ -116,27 +123,17 @@ def averages(
         voting = tuple(evidence.members[position] for position in voters.tolist())
         valid_predictions = average(voting, votes[voters], np.arange(len(dataset.rows.valid)))
         valid_value = score_rows(scorer, dataset, dataset.rows.valid, valid_predictions)
-        honest_score = _honest_score(evidence, dataset, scorer, parts, honest)
+        predictions = np.empty((len(select), dataset.n_outputs))
+        for part, rotated_votes in enumerate(honest):
+            fifth = np.flatnonzero(parts == part)
+            predictions[fifth] = evidence.mixed(rotated_votes, fifth)
+        score, deviation = honest_score(predictions, parts, dataset, scorer)
         price = Price(float(size_mb[voters].sum()), float(predict_ms[voters].sum()))
-        return Average(name, voting, votes[voters], valid_value, *honest_score, price)
+        return Average(name, voting, votes[voters], valid_value, score, deviation, predictions, price)
 
     chosen = made(final.best, [choice.votes[choice.best] for choice in rotated])
     others = [made(name, [choice.votes[name] for choice in rotated]) for name in kinds if name != chosen.name]
     return [chosen, *others]
-
-
-def _honest_score(
-    evidence: Evidence, dataset: Dataset, scorer: Scorer, parts: NDArray[np.int64], votes: Sequence[Votes]
-) -> tuple[float, float, Floats]:
-    """The score of predicting each part of the selection rows by its votes, its deviation, and the predictions."""
-    select, predictions, scores = dataset.rows.select, np.empty((len(parts), dataset.n_outputs)), []
-    for part, own in enumerate(votes):
-        rows = np.flatnonzero(parts == part)
-        predictions[rows] = evidence.mixed(own, rows)
-        scores.append(score_rows(scorer, dataset, select[rows], predictions[rows]))
-    defined = [score for score in scores if np.isfinite(score)]
-    deviation = float(np.std(defined)) if len(defined) > 1 else float("nan")
-    return score_rows(scorer, dataset, select, predictions), deviation, predictions
 
 
 def choose(
@@ -156,7 +153,7 @@ def choose(
             votes[name].append(kind.chosen(others))
             mixed = evidence.mixed(votes[name][-1], rows[held])
             of_truth[place, held], of_any[place, held] = evidence.losses(mixed, rows[held])
-    losses = RowLosses(of_truth, of_any, evidence.row_weights[rows]).on(np.arange(len(rows)))
+    losses = RowLosses(of_truth, of_any, evidence.row_weights[evidence.n_valid :][rows]).on(np.arange(len(rows)))
     return Choice(
         {
             name: kind.limited(np.mean(votes[name], axis=0)) if kind.is_bagged else kind.chosen(rows)

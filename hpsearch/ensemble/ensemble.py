@@ -3,10 +3,11 @@
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import ClassifierTags, RegressorTags, Tags, TargetTags
@@ -14,22 +15,33 @@ from sklearn.utils.metaestimators import available_if
 
 from hpsearch.data.as_given import AsGiven, encoding_from_tensors
 from hpsearch.data.encoding import Encoding
+from hpsearch.data.table import as_frame
 from hpsearch.data.target import Target
+from hpsearch.ensemble.conformal import Residuals
+from hpsearch.ensemble.tempering import tempered
+from hpsearch.ensemble.threshold import decisions
 from hpsearch.orchestrator.estimators import EstimatorPredictor
 from hpsearch.orchestrator.networks import Network
 from hpsearch.record.checkpoints import from_safetensors, to_safetensors
-from hpsearch.record.folder import read_folder, write_folder
+from hpsearch.record.folder import read_folder, write_file, write_folder
 
-FORMAT = "hpsearch model 3"
+FORMAT = "hpsearch model 4"
 DOCUMENT, MEMBERS, ENCODING = "model.json", "members.safetensors", "encoding"
+RESIDUALS = "residuals.safetensors"
+BLOCK_HEIGHT = 8192
+"""Rows that are encoded and predicted at a time."""
 
 
 def _encoding_name(place: int) -> str:
-    return f"{ENCODING}.safetensors" if place == 0 else f"{ENCODING}_fold_{place - 1}.safetensors"
+    return f"{ENCODING}_{place:03d}.safetensors"
 
 
 def _is_classifier(ensemble: "Ensemble") -> bool:
     return ensemble.target.task != "regression"
+
+
+def _has_residuals(ensemble: "Ensemble") -> bool:
+    return ensemble.residuals is not None
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -38,36 +50,44 @@ class Ensemble:
 
     Attributes:
         name: the kind of ensemble, see `ensemble.average.KINDS`.
-        encoding: how raw columns become inputs.
+        encodings: the ways in which raw columns become inputs: of all rows, of folds, of other kinds. All read the
+            same raw columns.
         target: how outputs become labels or numbers.
         networks: the members: networks, or estimators that are not ours.
         votes: (n_members,) float64, their shares; they sum to one. Probabilities are averaged, not logits.
         about: what else is known of it, as JSON: scores, configs of the members, versions.
-        folds: the encodings of the folds, where members are of folds; none where all share `encoding`.
-        places: per network, 0 for `encoding`, f + 1 for fold f; empty for zeros.
+        places: per network, the position of its encoding; empty for zeros.
+        temperature: by which probabilities are scaled after the vote, see `ensemble.calibration`; 1 leaves them.
+        threshold: of two classes, the probability from which on the second is predicted; None for the most likely.
+        residuals: for regression, the honest errors of the selection rows, for `predict_interval`.
     """
 
     name: str
-    encoding: Encoding | AsGiven
+    encodings: tuple[Encoding | AsGiven, ...]
     target: Target
     networks: tuple[Network | EstimatorPredictor, ...]
     votes: NDArray[np.float64]
     about: dict[str, Any] = field(default_factory=dict)
-    folds: tuple[Encoding, ...] = ()
     places: tuple[int, ...] = ()
+    temperature: float = 1.0
+    threshold: float | None = None
+    residuals: Residuals | None = None
 
     def __post_init__(self) -> None:
-        expected = self.encoding.n_inputs, self.target.n_outputs
-        for network in self.networks:
+        n_networks, n_encodings = len(self.networks), len(self.encodings)
+        if len(self.votes) != n_networks:
+            raise ValueError(f"votes must be one per network, {n_networks}, but got {len(self.votes)}")
+        if len({encoding.column_names for encoding in self.encodings}) != 1:
+            raise ValueError(f"encodings must be one or more, of the same raw columns, but got {self.encodings}")
+        if not self.places:
+            object.__setattr__(self, "places", (0,) * n_networks)
+        if len(self.places) != n_networks or not set(self.places) <= set(range(n_encodings)):
+            raise ValueError(f"places must be one per network, from 0 to {n_encodings - 1}, but got {self.places}")
+        for network, place in zip(self.networks, self.places, strict=True):
+            expected = self.encodings[place].n_inputs, self.target.n_outputs
             sizes = network.n_inputs, network.n_outputs
             if sizes != expected:
                 raise ValueError(f"networks must have {expected} inputs and outputs, as the data has, but got {sizes}")
-        if len(self.votes) != len(self.networks):
-            raise ValueError(f"votes must be one per network, {len(self.networks)}, but got {len(self.votes)}")
-        if not self.places:
-            object.__setattr__(self, "places", (0,) * len(self.networks))
-        if len(self.places) != len(self.networks) or not set(self.places) <= set(range(len(self.folds) + 1)):
-            raise ValueError(f"places must be one per network, from 0 to {len(self.folds)}, but got {self.places}")
 
     def __repr__(self) -> str:
         networks = "1 network" if len(self.networks) == 1 else f"{len(self.networks)} networks"
@@ -85,21 +105,50 @@ class Ensemble:
     def __sklearn_is_fitted__(self) -> bool:
         return True
 
+    def fit(self, X: object, y: object) -> "Ensemble":
+        """Itself, as it is: trained already, like scikit-learn's `FrozenEstimator`, whose tools ask for this."""
+        return self
+
     def outputs(self, *inputs: Any) -> NDArray[np.float64]:
         """Class probabilities or standardised numbers, (n_rows, n_outputs).
 
-        inputs: (n_rows, n_inputs), the rows as encoded by `encoding`, and by that of each of the `folds`, if any.
+        inputs: (n_rows, n_inputs) for each of the `encodings`, the rows as it encodes them.
         """
         outputs = np.zeros((len(inputs[0]), self.target.n_outputs))
-        for network, vote, place in zip(self.networks, self.votes, self.places, strict=True):
-            outputs += vote * network.predict(inputs[place])
+        for block in self._blocks(len(outputs)):
+            for network, vote, place in zip(self.networks, self.votes, self.places, strict=True):
+                network.add_votes(inputs[place][block], vote, outputs[block])
+        return tempered(outputs, self.temperature)
+
+    def decide(self, outputs: NDArray[np.float64]) -> NDArray[Any]:
+        """(n_rows,) the labels or numbers that `outputs` (n_rows, n_outputs) stand for."""
+        if self.threshold is None:
+            return self.target.decode(outputs)
+        return self.target.decode(decisions(outputs[:, 1] / outputs.sum(axis=1), self.threshold))
+
+    def _outputs(self, X: object) -> NDArray[np.float64]:
+        """`outputs` of raw columns; but for the answer, the memory it needs does not grow with the rows."""
+        n_rows = len(as_frame(X))
+        blocks = self._blocks(n_rows)
+        if len(blocks) == 1:
+            return self.outputs(*(encoding.encode(X) for encoding in self.encodings))
+        table: Any = X if isinstance(X, pd.DataFrame | list | tuple) else np.asarray(X)
+        outputs = np.empty((n_rows, self.target.n_outputs))
+        for block in blocks:
+            rows = table.iloc[block] if isinstance(table, pd.DataFrame) else table[block]
+            name = f"X[{block.start}:{block.stop}]"
+            outputs[block] = self.outputs(*(encoding.encode(rows, name) for encoding in self.encodings))
         return outputs
 
-    def _encode(self, X: object) -> list[Any]:
-        """(n_rows, n_inputs) by each encoding; of networks in float64, for then a row's place does not matter."""
-        if isinstance(self.encoding, AsGiven):
-            return [self.encoding.encode(X)]
-        return [encoding.encode(X).astype(np.float64) for encoding in (self.encoding, *self.folds)]
+    def _blocks(self, n_rows: int) -> list[slice]:
+        """The rows that are predicted at a time: all of them, where estimators that are not ours read the table."""
+        height = n_rows if isinstance(self.encoding, AsGiven) else BLOCK_HEIGHT
+        return [slice(start, min(start + height, n_rows)) for start in range(0, n_rows, max(height, 1))]
+
+    @property
+    def encoding(self) -> Encoding | AsGiven:
+        """The first of the encodings, which knows the raw columns as well as any."""
+        return self.encodings[0]
 
     @property
     def n_features_in_(self) -> int:
@@ -119,7 +168,7 @@ class Ensemble:
         return self.target.classes
 
     def predict(self, X: object) -> NDArray[Any]:
-        """The most likely class labels, or numbers in the target's units, (n_rows,).
+        """The most likely class labels, or those by the `threshold`, or numbers in the target's units, (n_rows,).
 
         Args:
             X: a DataFrame with the columns of the training table, in any order, or an array if that was one.
@@ -127,13 +176,43 @@ class Ensemble:
         Raises:
             ValueError: for a column that is missing, added or of another type, naming it.
         """
-        return self.target.decode(self.outputs(*self._encode(X)))
+        return self.decide(self._outputs(X))
 
     @available_if(_is_classifier)
     def predict_proba(self, X: object) -> NDArray[np.float64]:
         """Class probabilities, (n_rows, n_classes), in the order of `classes_`. Only for classification."""
-        outputs = self.outputs(*self._encode(X))
-        return np.asarray(outputs / outputs.sum(axis=1, keepdims=True))
+        outputs = self._outputs(X)
+        outputs /= outputs.sum(axis=1, keepdims=True)
+        return outputs
+
+    @available_if(_has_residuals)
+    def predict_interval(self, X: object, coverage: float = 0.9) -> NDArray[np.float64]:
+        """Low and high ends, (n_rows, 2), between which a share `coverage` of new numbers should lie.
+
+        Only for regression; all are equally wide. See `ensemble.conformal` for what is promised.
+
+        Raises:
+            ValueError: for a coverage outside (0, 1), or one that needs more selection rows than there were.
+        """
+        assert self.residuals is not None
+        radius = self.residuals.radius(coverage)
+        return np.asarray(self.predict(X)[:, np.newaxis] + np.array([-radius, radius]))
+
+    def with_threshold(self, threshold: float) -> "Ensemble":
+        """The same, but `predict` says the second class where `predict_proba` gives it `threshold` or more.
+
+        Args:
+            threshold: in [0, 1], such as that of `Result.threshold`.
+
+        Raises:
+            ValueError: for another threshold, or a task that is not binary.
+        """
+        if self.target.task != "binary":
+            raise ValueError(f"a threshold is for two classes, but the task is {self.target.task}")
+        is_number = isinstance(threshold, int | float | np.floating) and not isinstance(threshold, bool)
+        if not (is_number and 0 <= threshold <= 1):
+            raise ValueError(f"threshold must be a number in [0, 1], but got {threshold!r}")
+        return replace(self, threshold=float(threshold))
 
     def score(self, X: object, y: object, sample_weight: object = None) -> float:
         """Accuracy of the labels, or R² of the numbers, as scikit-learn's estimators have it."""
@@ -148,7 +227,7 @@ class Ensemble:
         The same ensemble gives the same bytes. An earlier model folder at `path` is replaced as a whole; anything
         else there is refused.
         """
-        encodings = [encoding.to_tensors() for encoding in (self.encoding, *self.folds)]
+        encodings = [encoding.to_tensors() for encoding in self.encodings]
         saved = [network.save() for network in self.networks]
         tensors = {
             f"{position:03d}.{name}": tensor
@@ -163,6 +242,8 @@ class Ensemble:
             "places": list(self.places),
             "members": [meta for _, meta in saved],
             "votes": self.votes.tolist(),
+            "temperature": self.temperature,
+            "threshold": self.threshold,
             "about": self.about,
         }
         files = {
@@ -172,7 +253,24 @@ class Ensemble:
         for place, (arrays, _) in enumerate(encodings):
             name = _encoding_name(place)
             files[name] = to_safetensors(name, arrays, {})
+        if self.residuals is not None:
+            files[RESIDUALS] = to_safetensors(RESIDUALS, self.residuals.to_tensors(), {})
         write_folder(path, files)
+
+    def to_onnx(self, path: str | os.PathLike[str]) -> None:
+        """Write one ONNX file that answers as this ensemble does, from the raw columns on; see `ensemble.onnx`.
+
+        Its answers equal ours within 1e-5 (numbers: of the target's standard deviation). A file at `path` is replaced.
+
+        Raises:
+            ImportError: without the package onnx.
+            ValueError: for what cannot be exported: estimators that are not ours, and the empty text as a level.
+        """
+        try:
+            from hpsearch.ensemble.onnx import onnx_model
+        except ImportError as error:
+            raise ImportError("to_onnx needs the package onnx: pip install 'hpsearch[onnx]'") from error
+        write_file(path, onnx_model(self).SerializeToString())
 
 
 def load(path: str | os.PathLike[str], trusted: Sequence[str] = ()) -> Ensemble:
@@ -193,20 +291,21 @@ def load(path: str | os.PathLike[str], trusted: Sequence[str] = ()) -> Ensemble:
     if document["format"] != FORMAT:
         raise ValueError(f"{path} is of the format {document['format']!r}, but this version reads {FORMAT!r}")
     tensors, _ = from_safetensors(MEMBERS, files[MEMBERS])
-    encoding, *folds = [_encoding(files, place, layout) for place, layout in enumerate(document["encodings"])]
     return Ensemble(
         name=document["name"],
-        encoding=encoding,
+        encodings=tuple(_encoding(files, place, layout) for place, layout in enumerate(document["encodings"])),
         target=Target.from_json(document["target"]),
         networks=_networks(tensors, document["members"], trusted),
         votes=np.array(document["votes"]),
         about=document["about"],
-        folds=tuple(folds),
         places=tuple(document["places"]),
+        temperature=document["temperature"],
+        threshold=document["threshold"],
+        residuals=Residuals(**from_safetensors(RESIDUALS, files[RESIDUALS])[0]) if RESIDUALS in files else None,
     )
 
 
-def _encoding(files: dict[str, bytes], place: int, layout: dict[str, Any]) -> Any:
+def _encoding(files: dict[str, bytes], place: int, layout: dict[str, Any]) -> Encoding | AsGiven:
     name = _encoding_name(place)
     tensors, _ = from_safetensors(name, files[name])
     return encoding_from_tensors(tensors, layout)

@@ -1,4 +1,7 @@
-"""What the selection rows say of members: the losses that ensembles are chosen by, and how unseen errors count.
+"""What the held-out rows say of members: the losses that ensembles are chosen by, and how unseen errors count.
+
+Votes are chosen by selection rows and by all validation rows: these have ranked the trials, but many members can only
+be told apart by many rows. What an ensemble is worth is told by selection rows alone.
 
 Choices are made by log-loss or squared error, whatever the score: they are smooth where an accuracy is not. Laplace's
 rule of succession keeps overconfidence from looking good on few rows: errors not seen among n rows still come about
@@ -49,13 +52,14 @@ class RowLosses:
 
 @dataclass(frozen=True)
 class Evidence:
-    """The members' predictions for the selection rows of a dataset.
+    """The members' predictions for the held-out rows of a dataset; `rows` are positions among its selection rows.
 
     Attributes:
         members: those that may vote.
-        entries: (n_members, n_select) float64, the probability of the true class, at least `SMALLEST`, or the error.
+        entries: (n_members, n_heldout) float64, the probability of the true class, at least `SMALLEST`, or the error;
+            of validation rows, then of selection rows.
         targets: (n_select, n_outputs) float64.
-        row_weights: (n_select,) float64.
+        row_weights: (n_heldout,) float64.
         of_classes: is it log-loss, and not squared error?
     """
 
@@ -67,17 +71,17 @@ class Evidence:
 
     @classmethod
     def of(cls, members: Sequence[Member], dataset: Dataset) -> "Evidence":
-        select = dataset.rows.select
-        targets = dataset.targets[select].astype(np.float64)
+        held = dataset.rows.heldout
+        targets = dataset.targets[held].astype(np.float64)
         of_classes = dataset.task != "regression"
-        entries = np.empty((len(members), len(select)))
+        entries = np.empty((len(members), len(held)))
         for own, member in zip(entries, members, strict=True):
-            predictions = member.predictions[-len(select) :]
             if of_classes:
-                np.maximum((targets * predictions).sum(axis=1), SMALLEST, out=own)
+                np.maximum((targets * member.predictions).sum(axis=1), SMALLEST, out=own)
             else:
-                own[:] = (predictions - targets)[:, 0]
-        return cls(members, entries, targets, dataset.row_weights[select].astype(np.float64), of_classes)
+                own[:] = (member.predictions - targets)[:, 0]
+        weights = dataset.row_weights[held].astype(np.float64)
+        return cls(members, entries, targets[len(dataset.rows.valid) :], weights, of_classes)
 
     @property
     def n_rows(self) -> int:
@@ -86,12 +90,14 @@ class Evidence:
     def probabilities(self, positions: RowNumbers, rows: RowNumbers) -> tuple[Floats, Floats]:
         """Of members: what they gave to what was true on these rows and, last, to any class; and weights of sum one.
 
+        These rows are the validation rows and, of the selection rows, those given.
+
         Returns (n_members, n_entries) and (n_entries,), as `greedy_log_loss` and `stack_log_loss` take them.
         """
-        seen = _spread(rows, MOST_ROWS)
-        others, n_select, n_classes = _spread(rows, N_UNSEEN), self.n_rows, self.targets.shape[1]
-        unseen = 1 / (len(rows) + 1)
-        of_any = [self.members[position].predictions[-n_select:][others].ravel() for position in positions]
+        judging = self._with_validation(rows)
+        seen, others, n_classes = _spread(judging, MOST_ROWS), _spread(judging, N_UNSEEN), self.targets.shape[1]
+        unseen = 1 / (len(judging) + 1)
+        of_any = [self.members[position].predictions[others].ravel() for position in positions]
         return (
             np.hstack([self.entries[np.ix_(positions, seen)], np.maximum(of_any, SMALLEST)]),
             np.append(
@@ -100,13 +106,26 @@ class Evidence:
         )
 
     def products(self, positions: RowNumbers, rows: RowNumbers) -> Floats:
-        """(n_members, n_members), weighted mean products of two members' errors, for `greedy_squared_error`."""
-        errors = self.entries[np.ix_(positions, rows)]
-        return np.asarray((errors * self._shares(rows)) @ errors.T)
+        """(n_members, n_members), weighted mean products of two members' errors, for `greedy_squared_error`.
 
-    def _shares(self, rows: RowNumbers) -> Floats:
-        weights = self.row_weights[rows]
-        return weights / weights.sum() if weights.any() else np.full(len(rows), 1 / len(rows))
+        On the validation rows and, of the selection rows, those given.
+        """
+        judging = self._with_validation(rows)
+        errors = self.entries[np.ix_(positions, judging)]
+        return np.asarray((errors * self._shares(judging)) @ errors.T)
+
+    @property
+    def n_valid(self) -> int:
+        return int(self.entries.shape[1]) - self.n_rows
+
+    def _with_validation(self, rows: RowNumbers) -> RowNumbers:
+        """Positions among the held-out rows: all validation rows, and these selection rows."""
+        return np.concatenate([np.arange(self.n_valid), self.n_valid + rows])
+
+    def _shares(self, held: RowNumbers) -> Floats:
+        """The weights of these held-out rows, scaled to a sum of one."""
+        weights = self.row_weights[held]
+        return weights / weights.sum() if weights.any() else np.full(len(held), 1 / len(held))
 
     def mixed(self, votes: Floats, rows: RowNumbers) -> Floats:
         """The votes' weighted average of the predictions, (n_rows, n_outputs)."""
@@ -122,7 +141,7 @@ class Evidence:
             total += self.members[position].predictions[-self.n_rows :]
             averages.append(self.losses(total / count, np.arange(self.n_rows)))
         of_truth, of_any = zip(*averages, strict=True)
-        return RowLosses(np.array(of_truth), np.array(of_any), self.row_weights)
+        return RowLosses(np.array(of_truth), np.array(of_any), self.row_weights[self.n_valid :])
 
     def losses(self, predictions: Floats, rows: RowNumbers) -> tuple[Floats, Floats]:
         """(n_rows,) each: with the targets as they are, and with every class as likely as the others."""

@@ -21,10 +21,6 @@ FEWEST_POOLED = 8
 RIDGE = 1.0
 """Of `stack`, divided by the number of rows."""
 
-CHOSEN_FROM = ("top_models", "top_models_ema", "greedy", "stack")
-"""Kinds that choose who votes. The others are there to be compared: on few rows one of many may look best by luck, and
-whoever votes in them may vote in these."""
-
 Votes = Floats
 """(n_members,) ≥ 0, of the members of the evidence; they sum to one."""
 

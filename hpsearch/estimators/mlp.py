@@ -23,7 +23,7 @@ from hpsearch.data.splits import deal, generator, strata
 from hpsearch.mlp.epochs import FRESH_WATCH
 from hpsearch.mlp.kernels import one_blas_thread
 from hpsearch.mlp.losses import LOSSES
-from hpsearch.mlp.predict import last_layers_exact
+from hpsearch.mlp.predict import last_layers
 from hpsearch.mlp.recipe import HYPERPARAMETERS, LBFGS, Recipe
 from hpsearch.mlp.stack import Stack
 from hpsearch.mlp.train import Examples, Fit, advance, start, take
@@ -63,8 +63,11 @@ OF_THE_ESTIMATOR: dict[str, tuple[Any, Any]] = {
 He's larger matrices learn few inputs by heart: iris is predicted to 0.94 from Glorot's, to 0.90 from his.
 """
 
+NOT_ASKED = ("encoding", "patience")
+"""Of the recipe: inputs are taken as they are, and patience has scikit-learn's name."""
+
 ARGUMENTS = {
-    each.name: (each.type, each.default) for each in fields(Recipe) if each.name != "patience"
+    each.name: (each.type, each.default) for each in fields(Recipe) if each.name not in NOT_ASKED
 } | OF_THE_ESTIMATOR
 
 # scikit-learn wants an __init__ that names every argument and stores it as it is: a dataclass has just that
@@ -336,8 +339,9 @@ class _Networks(Arguments, BaseEstimator):
         X = _dense(validate_data(self, X, accept_sparse=FORMATS, dtype=DTYPES, reset=False))
         stacks = self._stacks(self.fit_)
         with one_blas_thread():
-            inputs: Any = _finite(self.scaling_.apply(X)).astype(np.float64)
-        return np.concatenate([last_layers_exact(stack, inputs) for stack in stacks])
+            inputs = _finite(self.scaling_.apply(X))
+        rows = np.arange(len(inputs))
+        return np.concatenate([last_layers(stack, inputs, rows) for stack in stacks]).astype(np.float64)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

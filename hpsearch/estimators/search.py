@@ -4,7 +4,7 @@ Their arguments are those of `search`, by the same names; `fit` is a search, and
 """
 
 import inspect
-from dataclasses import dataclass, field, make_dataclass, replace
+from dataclasses import field, make_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from hpsearch.api import Result, search
-from hpsearch.data.scoring import Scorer, scorers_of
+from hpsearch.data.scoring import AsScorer, scorers_of
 from hpsearch.ensemble.ensemble import Ensemble
 from hpsearch.estimators.results import best_index, cv_results
 from hpsearch.estimators.rows import Examples, distinct, enough
@@ -44,22 +44,6 @@ Arguments: Any = make_dataclass(
     [(name, Any, field(default=default)) for name, default in ARGUMENTS.items()],
     kw_only=True, eq=False, repr=False,
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class AsScorer:
-    """A score of ours as scikit-learn calls one. Of two classes, the positive one is the last, whatever its label."""
-
-    scorer: Scorer
-
-    def __call__(self, estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> float:
-        target = self.scorer.target
-        if target.classes is None:
-            outputs = ((estimator.predict(X) - target.mean) / target.scale)[:, np.newaxis]
-        else:
-            outputs = estimator.predict_proba(X)
-        weights = None if sample_weight is None else _check_sample_weight(sample_weight, X, dtype=np.float64)
-        return self.scorer(target.codes(y), outputs, weights)
 
 
 COMMON = """

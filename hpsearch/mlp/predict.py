@@ -1,5 +1,4 @@
-"""Prediction with a stack: no noise, in row chunks of one fixed height, so that a row's bits never depend on how
-many other rows are asked for."""
+"""Prediction with a stack: no noise, and a row's bits depend neither on its place nor on the company it keeps."""
 
 from dataclasses import replace
 from typing import Any
@@ -9,22 +8,36 @@ from numpy.typing import NDArray
 
 from hpsearch.mlp.activations import ACTIVATIONS, activate, forward_naive
 from hpsearch.mlp.batch_norm import EPSILON, fuse
-from hpsearch.mlp.kernels import READ_INDEX, READ_NUMBERS, READ_ROWS, compiled, one_blas_thread
+from hpsearch.mlp.elementary import exponential
+from hpsearch.mlp.kernels import READ_INDEX, READ_NUMBERS, READ_ROWS, compiled
 from hpsearch.mlp.layers import gather_rows
-from hpsearch.mlp.losses import LOSSES
+from hpsearch.mlp.losses import LOSSES, softmax_naive
 from hpsearch.mlp.stack import Architecture, Layout, Stack
+from hpsearch.mlp.tiles import TILE_COLUMNS, TILE_ROWS, pack_panels, panels_size, tiled_product
 
 Array = NDArray[np.float32]
 
 CHUNK_HEIGHT = 64
-"""Rows per chunk, also of the last one, which is filled up with zeros."""
-EXACT_HEIGHT = 4096
-"""Rows that are predicted at a time in float64, to bound the memory."""
+"""Most rows per chunk: one passes through all layers while it is in the cache."""
 
 
 def scratch_size(architecture: Architecture, height: int) -> int:
     """Numbers of scratch that `forward` needs for chunks of this height."""
-    return height * (architecture.layer_sizes[0] + 2 * sum(architecture.columns))
+    panels = sum(map(panels_size, architecture.layer_sizes, architecture.columns))
+    tile = TILE_ROWS * TILE_COLUMNS
+    return panels + tile + height * (architecture.layer_sizes[0] + 2 * sum(architecture.columns))
+
+
+@compiled(f"int64(Layout, {READ_NUMBERS}, float32[::1])", flags=())
+def pack_matrices(layout: Layout, weights: Array, panels: Array) -> int:
+    """The panels of all layers one after another in `panels`, the OUT array; returns how many numbers they are."""
+    position = 0
+    for layer in range(layout.columns.size):
+        n_in, n_columns, entry = layout.units[layer], layout.columns[layer], layout.matrix[layer]
+        size = panels_size(n_in, n_columns)
+        pack_panels(weights[entry : entry + n_in * n_columns], n_in, n_columns, panels[position : position + size])
+        position += size
+    return position
 
 
 @compiled(f"void(Layout, {READ_ROWS}, {READ_INDEX}, int64, {READ_NUMBERS}, float32[::1], float32[:, ::1])")
@@ -33,36 +46,43 @@ def forward(
 ) -> None:
     """One model's last layer, bias added, for the `rows` of `inputs`; `out` (n_rows, n_outputs) is the OUT array.
 
-    The model's statistics are fused. `rows` (n_chunks · height,) is filled up with −1; `scratch` is of `scratch_size`.
+    The model's statistics are fused. `rows` are those of `out`, filled up with −1 to whole tiles, see `padded`;
+    `scratch` is of `scratch_size`.
     """
     n_layers = layout.columns.size
     no_noise = np.empty(0, np.uint8)
+    n_packed = pack_matrices(layout, weights, scratch)
+    n_reserved = n_packed + TILE_ROWS * TILE_COLUMNS
+    edge = scratch[n_packed:n_reserved].reshape((TILE_ROWS, TILE_COLUMNS))
     for start in range(0, rows.size, height):
         chunk = rows[start : start + height]
-        position = height * layout.units[0]
-        values = scratch[:position].reshape((height, layout.units[0]))
+        n_rows = chunk.size
+        panel, position = 0, n_reserved + n_rows * layout.units[0]
+        values = scratch[n_reserved:position].reshape((n_rows, layout.units[0]))
         gather_rows(inputs, chunk, values)
         for layer in range(n_layers):
             n_in, n_columns, n_out = layout.units[layer], layout.columns[layer], layout.units[layer + 1]
-            entry, bias, slope = layout.matrix[layer], layout.bias[layer], layout.slope[layer]
-            following = scratch[position : position + height * n_columns].reshape((height, n_columns))
-            np.dot(values, weights[entry : entry + n_in * n_columns].reshape((n_in, n_columns)), following)
+            bias, slope = layout.bias[layer], layout.slope[layer]
+            following = scratch[position : position + n_rows * n_columns].reshape((n_rows, n_columns))
+            size = panels_size(n_in, n_columns)
+            tiled_product(values, scratch[panel : panel + size], following, edge)
+            panel += size
             if layer < n_layers - 1:
-                kept = scratch[position + height * n_columns : position + 2 * height * n_columns]
+                kept = scratch[position + n_rows * n_columns : position + 2 * n_rows * n_columns]
                 activate(
                     layout.activation, following, weights[bias : bias + n_columns], weights[slope : slope + n_out],
-                    no_noise, 0, np.float32(1), kept.reshape((height, n_columns)),
+                    no_noise, 0, np.float32(1), kept.reshape((n_rows, n_columns)),
                 )  # fmt: skip
-                outputs = scratch[position : position + height * n_out].reshape((height, n_out))
-                position += 2 * height * n_columns
+                outputs = scratch[position : position + n_rows * n_out].reshape((n_rows, n_out))
+                position += 2 * n_rows * n_columns
                 if layout.skips[layer] == 1:
-                    for i in range(height):
+                    for i in range(n_rows):
                         for j in range(n_out):
                             outputs[i, j] += values[i, j]
                 following = outputs
             values = following
         last = layout.bias[n_layers - 1]
-        for i in range(min(height, out.shape[0] - start)):
+        for i in range(min(n_rows, out.shape[0] - start)):
             for j in range(out.shape[1]):
                 out[start + i, j] = values[i, j] + weights[last + j]
 
@@ -101,8 +121,8 @@ def check_rows(name: str, rows: NDArray[np.int64], n_rows: int) -> None:
 
 
 def padded(rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Row numbers, filled up with −1 to a multiple of the chunk height."""
-    return np.pad(rows, (0, -len(rows) % CHUNK_HEIGHT), constant_values=-1)
+    """Row numbers, filled up with −1 to whole tiles."""
+    return np.pad(rows, (0, -len(rows) % TILE_ROWS), constant_values=-1)
 
 
 def last_layers(stack: Stack, inputs: Array, rows: NDArray[np.int64]) -> Array:
@@ -121,9 +141,8 @@ def last_layers(stack: Stack, inputs: Array, rows: NDArray[np.int64]) -> Array:
     chunks = padded(rows)
     scratch = np.empty(scratch_size(stack.architecture, CHUNK_HEIGHT), dtype=np.float32)
     out = np.empty((stack.n_models, len(rows), stack.layer_sizes[-1]), dtype=np.float32)
-    with one_blas_thread():
-        for weights, model_out in zip(stack.weights, out, strict=True):
-            forward(stack.architecture.layout, inputs, chunks, CHUNK_HEIGHT, weights, scratch, model_out)
+    for weights, model_out in zip(stack.weights, out, strict=True):
+        forward(stack.architecture.layout, inputs, chunks, CHUNK_HEIGHT, weights, scratch, model_out)
     return out
 
 
@@ -132,21 +151,43 @@ def predict(stack: Stack, loss: str, inputs: Array, rows: NDArray[np.int64]) -> 
     return LOSSES[loss].link(last_layers(stack, inputs, rows))
 
 
+@compiled("void(float32[:, ::1], float64, float64[:, ::1])")
+def add_softmax(logits: Array, share: float, outputs: NDArray[np.float64]) -> None:
+    """outputs += share · `losses.softmax_naive` of the logits, (n_rows, n_outputs); `logits` are overwritten."""
+    n_rows, n_outputs = logits.shape
+    for i in range(n_rows):
+        highest = -np.float32(np.inf)
+        for j in range(n_outputs):
+            highest = max(highest, logits[i, j])
+        for j in range(n_outputs):
+            logits[i, j] -= highest
+    # a pass of its own: a row is often too short to fill a vector register
+    flat = logits.reshape(logits.size)
+    for k in range(flat.size):
+        flat[k] = exponential(flat[k])
+    for i in range(n_rows):
+        total = np.float32(0)
+        for j in range(n_outputs):
+            total += logits[i, j]
+        factor = share / np.float64(total)
+        for j in range(n_outputs):
+            outputs[i, j] += factor * logits[i, j]
+
+
+def add_votes(stack: Stack, loss: str, inputs: Array, vote: float, outputs: NDArray[np.float64]) -> None:
+    """outputs += vote · predictions of the one model of `stack` for all rows of `inputs`, (n_rows, n_outputs)."""
+    (last,) = last_layers(stack, inputs, np.arange(len(inputs)))
+    if LOSSES[loss].link is softmax_naive:
+        add_softmax(last, vote, outputs)
+    else:
+        outputs += vote * LOSSES[loss].link(last)
+
+
 def last_layers_naive(stack: Stack, inputs: Any, rows: NDArray[np.int64]) -> Any:
     """`last_layers` in plain NumPy, all rows at once, with the running statistics where they are."""
     return np.stack(
         [_last_layer_naive(Stack(stack.architecture, model[np.newaxis]), inputs[rows]) for model in stack.weights]
     )
-
-
-def last_layers_exact(stack: Stack, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The last layers of all models for all rows of `inputs`, (n_models, n_rows, n_outputs) float64.
-
-    In float32 the seventh digit of a row's answer depends on its position: BLAS sums it up in another order.
-    """
-    chunks = np.split(np.arange(len(inputs)), range(EXACT_HEIGHT, len(inputs), EXACT_HEIGHT))
-    with one_blas_thread():
-        return np.concatenate([last_layers_naive(stack, inputs, rows) for rows in chunks], axis=1)
 
 
 def _last_layer_naive(stack: Stack, values: Any) -> Any:

@@ -93,6 +93,7 @@ class Recipe:
     A share is a number in [0, 1); what is 0 by default is off. Shares that are dropped are multiples of 1/256.
 
     Attributes:
+        encoding: which of the data's encodings are its inputs; to the engine no more than a name, equal in a stack.
         hidden_layer_sizes: units of each hidden layer, ≥ 1; empty for a linear model.
         activation: of the hidden layers, by name.
         negative_slope: leaky ReLU's slope, RReLU's mean slope, PReLU's initial one, ELU's α, ≥ 0; None for the
@@ -139,6 +140,7 @@ class Recipe:
             training rows, see `augmentation`.
     """
 
+    encoding: str = "robust"
     hidden_layer_sizes: tuple[int, ...] = (128, 128)
     activation: str = "relu"
     negative_slope: float = None  # type: ignore[assignment]
@@ -317,7 +319,7 @@ class Recipe:
     def stack_key(self) -> tuple[Any, ...]:
         """Recipes with equal keys can be trained as one stack."""
         return (
-            *(self.hidden_layer_sizes, self.activation, self.pieces, self.batch_norm, self.residual),
+            *(self.encoding, self.hidden_layer_sizes, self.activation, self.pieces, self.batch_norm, self.residual),
             *(self.batch_size, self.update, self.loss),
             *(self.swa_share > 0, self.n_checkpoints, self.patience > 0),
         )

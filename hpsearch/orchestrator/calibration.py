@@ -1,4 +1,5 @@
-"""How long a plan may take on this machine: some of the configs that would be drawn first, timed for a moment each."""
+"""How long a plan may take: on this machine, by timing some of the configs for a moment each; or told at once, by the
+operations it takes and a nominal rate."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,12 @@ MOST_ROWS = 5_000
 """A config is timed on so many training rows at most; its cost for all of them is known."""
 OVERHEAD = 0.01
 """Seconds to write a model and its scores, at the end of each rung."""
+NOMINAL_RATE = 4e10
+"""Floating-point operations per second of training on one core, all that goes with it included."""
+N_COUNTED = 32
+"""Configs whose operations are counted."""
+REFITTED_EPOCHS = 8
+"""The members that are trained again on all rows, in epochs of the longest trials."""
 SLACK = 1.25
 """The higher estimate is longer by this factor: for waiting at the ends of rungs, and for the ensemble."""
 
@@ -31,6 +38,18 @@ class Estimate:
 
     low: float
     high: float
+
+
+def nominal_seconds(problem: Problem[F], plan: Plan, n_workers: int, refit: bool) -> float:
+    """Seconds for so many workers at `NOMINAL_RATE`, from the operations of configs over the whole space.
+
+    refit: will the members be trained again on all rows?
+    """
+    drawing, learner, parts = problem.drawing, problem.learner, problem.dataset.parts
+    configs = [drawing.space.draw(drawing.seed, 0, number) for number in range(N_COUNTED)]
+    per_epoch = float(np.mean([sum(learner.cost(config, part) for part in parts) for config in configs]))
+    n_epochs = plan.n_epochs + (REFITTED_EPOCHS * plan.max_epochs if refit else 0)
+    return per_epoch * n_epochs / (NOMINAL_RATE * n_workers)
 
 
 @dataclass(frozen=True)

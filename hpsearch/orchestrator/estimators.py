@@ -58,6 +58,10 @@ class EstimatorPredictor:
         """(n_rows, n_outputs) float32, see `teaching.outputs`."""
         return outputs(self.estimator, self.target, inputs)
 
+    def add_votes(self, inputs: Any, vote: float, outputs: NDArray[np.float64]) -> None:
+        """outputs += vote · what it predicts."""
+        outputs += vote * self.predict(inputs)
+
     def save(self) -> tuple[Tensors, Meta]:
         meta = {"kind": "estimator", "target": self.target.to_json(), "n_inputs": self.n_inputs}
         return {"estimator": to_bytes(self.estimator, self.trusted)}, meta
@@ -175,6 +179,9 @@ class EstimatorLearner:
     def cost(self, config: Mapping[str, Any], dataset: Dataset) -> float:
         """The same for all: what an estimator takes cannot be told beforehand."""
         return float(len(dataset.rows.train))
+
+    def view(self, config: Mapping[str, Any], dataset: Dataset) -> Dataset:
+        return dataset
 
     def price(self, config: Mapping[str, Any]) -> Price:
         """Not known: an estimator may do anything."""
@@ -368,6 +375,8 @@ def _remarks(estimator: Any, dataset: Dataset, method: str) -> Iterator[str]:
     name = type(estimator).__name__
     if dataset.sample_weight is not None and weights_keyword(estimator, method) is None:
         yield f"{name} takes no sample_weight: it is trained without, and scored with it."
+    if dataset.class_weight is not None and weights_keyword(estimator, method) is None:
+        yield f"{name} takes no sample_weight, so it is trained without class_weight."
     if dataset.task != "regression" and not hasattr(estimator, "predict_proba"):
         yield f"{name} gives no probabilities: the class it predicts counts as certain."
 

@@ -92,6 +92,9 @@ class Learner(Protocol[F]):
     def cost(self, config: Mapping[str, Any], dataset: Dataset) -> float:
         """Operations of one epoch."""
 
+    def view(self, config: Mapping[str, Any], dataset: Dataset) -> Dataset:
+        """The dataset by the encoding that models of this config are trained on."""
+
     def price(self, config: Mapping[str, Any]) -> Price:
         """What a model of the config costs its user; NaN where that cannot be told beforehand."""
 

@@ -11,7 +11,7 @@ from hpsearch.data.dataset import Dataset
 from hpsearch.mlp import train
 from hpsearch.mlp.losses import LOSSES
 from hpsearch.mlp.outcome import Outcome
-from hpsearch.mlp.predict import last_layers_exact, predict
+from hpsearch.mlp.predict import add_votes, predict
 from hpsearch.mlp.recipe import LBFGS, Recipe
 from hpsearch.mlp.stack import Architecture, Stack, training_operations
 from hpsearch.orchestrator.learner import CHECKPOINT, Meta, Price, Tensors
@@ -52,12 +52,9 @@ class Network:
         """(n_weights,) float32."""
         return np.asarray(self.stack.weights[0])
 
-    def predict(self, inputs: Any) -> NDArray[Any]:
-        """(n_rows, n_outputs), in the precision of the inputs, float32 or float64."""
-        if inputs.dtype == np.float64:
-            (outputs,) = LOSSES[self.loss].link(last_layers_exact(self.stack, inputs))
-        else:
-            (outputs,) = predict(self.stack, self.loss, inputs, np.arange(len(inputs)))
+    def predict(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n_rows, n_outputs) for `inputs` (n_rows, n_inputs): class probabilities, or standardised numbers."""
+        (outputs,) = predict(self.stack, self.loss, inputs, np.arange(len(inputs)))
         return np.asarray(outputs)
 
     @classmethod
@@ -66,6 +63,10 @@ class Network:
         every = np.stack([network.weights for network in networks])
         weights = every.mean(axis=0, keepdims=True, dtype=np.float64).astype(np.float32)
         return replace(networks[0], stack=replace(networks[0].stack, weights=weights))
+
+    def add_votes(self, inputs: NDArray[np.float32], vote: float, outputs: NDArray[np.float64]) -> None:
+        """outputs += vote · what it predicts."""
+        add_votes(self.stack, self.loss, inputs, vote, outputs)
 
     def save(self) -> tuple[Tensors, Meta]:
         meta = {"kind": "network", "architecture": asdict(self.stack.architecture), "loss": self.loss}
@@ -91,13 +92,13 @@ class MLPLearner:
     """The MLP engine as a learner of one dataset.
 
     Args:
-        n_inputs, n_outputs: of the encoded dataset.
+        n_inputs: by encoding, the width of the inputs. n_outputs: of the dataset.
         loss: by name, from the task; a config may name another one.
         order_seed: of the minibatch order.
         horizon: epochs over which the learning-rate schedules run.
     """
 
-    n_inputs: int
+    n_inputs: Mapping[str, int]
     n_outputs: int
     loss: str
     order_seed: int
@@ -109,7 +110,8 @@ class MLPLearner:
     @classmethod
     def of(cls, dataset: Dataset, order_seed: int, horizon: int) -> "MLPLearner":
         loss = "squared_error" if dataset.task == "regression" else "softmax_cross_entropy"
-        return cls(dataset.n_inputs, dataset.n_outputs, loss, order_seed, horizon)
+        n_inputs = {name: dataset.encoded_as(name).n_inputs for name in dataset.encodings}
+        return cls(n_inputs, dataset.n_outputs, loss, order_seed, horizon)
 
     @staticmethod
     def check_recipe(config: Mapping[str, Any]) -> None:
@@ -123,25 +125,31 @@ class MLPLearner:
         """The recipe of a config, checked; where it names no loss, it gets the task's.
 
         Raises:
-            ValueError: also for a loss of another task, and for images of another size than the inputs.
+            ValueError: also for a loss of another task, an encoding that the dataset does not have, and images of
+                another size than the inputs.
         """
         recipe = Recipe.from_config(config, self.loss)
+        if recipe.encoding not in self.n_inputs:
+            raise ValueError(f"encoding must be one of {', '.join(self.n_inputs)}, but got {recipe.encoding!r}")
         losses = CLASS_LOSSES if LOSSES[self.loss].of_classes else NUMBER_LOSSES
         if recipe.loss not in losses:
             raise ValueError(f"loss must be one of {', '.join(losses)} for this task, but got {recipe.loss!r}")
-        recipe.augmentation.strengths(self.n_inputs)
+        recipe.augmentation.strengths(self.n_inputs[recipe.encoding])
         return recipe
 
     def key(self, config: Mapping[str, Any]) -> Hashable:
         return self.recipe(config).stack_key
 
     def cost(self, config: Mapping[str, Any], dataset: Dataset) -> float:
-        sizes = self.recipe(config).architecture(self.n_inputs, self.n_outputs).layer_sizes
-        return float(training_operations(sizes) * len(dataset.rows.train))
+        return float(training_operations(self._architecture(config).layer_sizes) * len(dataset.rows.train))
+
+    def _architecture(self, config: Mapping[str, Any]) -> Architecture:
+        recipe = self.recipe(config)
+        return recipe.architecture(self.n_inputs[recipe.encoding], self.n_outputs)
 
     def price(self, config: Mapping[str, Any]) -> Price:
         """Two operations per entry of the matrices and row, at `NOMINAL_RATE`."""
-        architecture = replace(self.recipe(config).architecture(self.n_inputs, self.n_outputs), batch_norm=False)
+        architecture = replace(self._architecture(config), batch_norm=False)
         predict_ms = 1e3 * 2 * 1_000 * architecture.layout.n_matrix / NOMINAL_RATE
         return Price(4 * architecture.n_weights / 1e6, predict_ms)
 
@@ -151,18 +159,23 @@ class MLPLearner:
         return (*ring, *swa, *self.weights)
 
     def start(self, configs: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> train.Fit:
-        return train.start([self.recipe(config) for config in configs], seeds, self.n_inputs, self.n_outputs)
+        recipes = [self.recipe(config) for config in configs]
+        return train.start(recipes, seeds, self.n_inputs[recipes[0].encoding], self.n_outputs)
+
+    def view(self, config: Mapping[str, Any], dataset: Dataset) -> Dataset:
+        return dataset.encoded_as(self.recipe(config).encoding)
 
     def advance(self, fit: train.Fit, dataset: Dataset, epochs: int, should_stop: Callable[[], bool]) -> train.Fit:
-        return train.advance(fit, self.examples(dataset), epochs, self.horizon, should_stop)
+        examples = self.examples(dataset.encoded_as(fit.recipes[0].encoding))
+        return train.advance(fit, examples, epochs, self.horizon, should_stop)
 
     def examples(self, dataset: Dataset) -> train.Examples:
-        """The dataset as the engine sees it."""
+        """The dataset as the engine sees it, by its own encoding."""
         rows = dataset.rows
         return train.Examples(
             dataset.inputs,
             dataset.targets,
-            dataset.row_weights,
+            dataset.training_weights,
             rows.train,
             rows.valid,
             (self.order_seed + dataset.fold) % 2**64,
@@ -170,7 +183,7 @@ class MLPLearner:
 
     def predict(self, fit: train.Fit, dataset: Dataset, rows: NDArray[np.int64], weights: str) -> NDArray[np.float32]:
         network = self.network(fit, weights)
-        return predict(network.stack, network.loss, dataset.inputs, rows)
+        return predict(network.stack, network.loss, dataset.encoded_as(fit.recipes[0].encoding).inputs, rows)
 
     def take(self, fit: train.Fit, models: Sequence[int]) -> train.Fit:
         return train.take(fit, models)
@@ -234,33 +247,54 @@ def _ring_epochs(fit: train.Fit) -> list[int]:
 SIZES: tuple[tuple[float, int, tuple[tuple[int, ...], ...]], ...] = (
     (1_000, 16, ((32,), (64,), (128,), (32, 32), (64, 64))),
     (3_000, 32, ((128,), (256,), (64, 64), (128, 128), (192, 192))),
-    (10_000, 64, ((64,), (128,), (256,), (64, 64), (128, 128), (256, 256), (128, 128, 128))),
-    (20_000, 128, ((64,), (128,), (256,), (64, 64), (128, 128), (256, 256), (128, 128, 128))),
-    (float("inf"), 256, ((64,), (128,), (256,), (64, 64), (128, 128), (256, 256), (128, 128, 128))),
+    (10_000, 64, ((128,), (128, 128), (192, 192), (256, 256), (192, 192, 192))),
+    (20_000, 128, ((128, 128), (192, 192), (256, 256), (192, 192, 192))),
+    (float("inf"), 256, ((128, 128), (192, 192), (256, 256), (192, 192, 192))),
 )
 """Below so many training rows: the batch size, and the shapes among which is searched."""
 
 
-def default_space(n_train: int, update: object = Recipe.update) -> SearchSpace:
-    """What is searched unless the user says otherwise, for so many training rows.
+def default_space(
+    n_train: int, update: object = Recipe.update, encodings: Sequence[str] = (Recipe.encoding,)
+) -> SearchSpace:
+    """What is searched unless the user says otherwise, for so many training rows in these encodings.
 
-    Learning rate and decay are log-uniform, dropout is uniform, width and depth are chosen among `SIZES`; the batch
-    size follows from the number of rows and is not searched. L-BFGS has none of these but the shapes: there the penalty
-    is searched.
+    Learning rate and decay are log-uniform, dropout is uniform; the encoding, the activation, width and depth (among
+    `SIZES`) are chosen; the batch size follows from the number of rows and is not searched. L-BFGS has none of these
+    but encoding and shapes: there the penalty is searched.
     """
     _, batch_size, shapes = next(size for size in SIZES if n_train < size[0])
+    encoding = {"encoding": Choice(encodings) if len(encodings) > 1 else encodings[0]}
     if update == LBFGS:
         penalty = LogUniform(1e-5, 1e-1, limits=(1e-9, 10.0))
-        return SearchSpace.of({"alpha": penalty, "hidden_layer_sizes": Choice(shapes)})
+        return SearchSpace.of({"alpha": penalty, "hidden_layer_sizes": Choice(shapes), **encoding})
     return SearchSpace.of(
         {
-            "learning_rate_init": LogUniform(5e-4, 5e-2, limits=(1e-6, 1.0)),
-            "weight_decay": LogUniform(1e-4, 1.0, limits=(1e-8, 100.0)),
+            "learning_rate_init": LogUniform(5e-4, 2e-2, limits=(1e-6, 1.0)),
+            "weight_decay": LogUniform(1e-3, 1.0, limits=(1e-8, 100.0)),
             "dropout": Uniform(0.0, 0.5, limits=(0.0, 0.9)),
             "hidden_layer_sizes": Choice(shapes),
+            "activation": Choice(("relu", "silu")),
+            **encoding,
             "batch_size": batch_size,
         }
     )
+
+
+CLASSIC: Mapping[str, object] = {
+    "activation": "elu",
+    "initialiser": "he_normal",
+    "batch_norm": True,
+    "dropout": Uniform(0.0, 0.5, limits=(0.0, 0.9)),
+    "update": "nesterov",
+    "schedule": "constant",
+    "learning_rate_init": LogUniform(1e-3, 1e-1, limits=(1e-6, 10.0)),
+    "alpha": LogUniform(1e-6, 1e-2, limits=(1e-9, 10.0)),
+    "weight_decay": 0.0,
+    "encoding": "robust",
+}
+"""The classic recipe of the lecture notes, as entries of a space: He's initial weights, ELU, batch normalisation,
+dropout, Nesterov's momentum, no schedule. `search(X, y, space=CLASSIC)`; single entries are replaced with `|`."""
 
 
 def default_config(space: SearchSpace) -> dict[str, Any]:
@@ -273,7 +307,13 @@ def default_config(space: SearchSpace) -> dict[str, Any]:
     return space.nearest(defaults)
 
 
-DEFAULTS: dict[str, Any] = {"learning_rate_init": 5e-3, "weight_decay": 1e-2, "dropout": 0.1}
+DEFAULTS: dict[str, Any] = {
+    "learning_rate_init": 3e-3,
+    "weight_decay": 1e-1,
+    "dropout": 0.1,
+    "encoding": "piecewise",
+    "hidden_layer_sizes": (192, 192),
+}
 """Where the defaults of a search are other than those of `Recipe`."""
 
 

@@ -14,8 +14,6 @@ from typing import Any
 
 from hpsearch.orchestrator.halving import ETA, Rung, budgets, rungs
 
-MIN_UPDATES = 3_000
-"""The last rung's models have seen at least this many minibatches, unless `max_epochs` says otherwise."""
 MIN_EPOCHS = 27
 FEWEST_UPDATES = 300
 """Minibatches before which it says too little how good a model is to halve by it."""
@@ -223,13 +221,13 @@ def _rungs(epochs: Sequence[int], n_trials: int, eta: int, before: Stage | None 
     return tuple(levels)
 
 
-def default_max_epochs(steps_per_epoch: int) -> int:
-    """Epochs enough for `MIN_UPDATES` minibatches, at least `MIN_EPOCHS`, and a multiple of nine.
+def default_max_epochs(steps_per_epoch: int, n_updates: int) -> int:
+    """Epochs enough for so many updates, at least `MIN_EPOCHS`, and a multiple of nine.
 
     Args:
         steps_per_epoch: minibatches of an epoch, at the largest batch size of the space.
     """
-    epochs = max(MIN_EPOCHS, -(-MIN_UPDATES // steps_per_epoch))
+    epochs = max(MIN_EPOCHS, -(-n_updates // steps_per_epoch))
     return 9 * -(-epochs // 9)
 
 

@@ -40,7 +40,7 @@ class Lesson:
     Attributes:
         inputs: of the training rows: an array, or a DataFrame if the dataset is as it was given.
         y: (n_train,) class codes, or numbers in the user's units.
-        weights: (n_train,) as the user gave them, or None.
+        weights: (n_train,) as the user gave them, times those of the classes; or None.
         order: (n_train,) positions; the first n of them are what n rows are trained on.
         fewest: rows that are trained on at least.
         classes: (n_classes,) all codes; None for regression.
@@ -66,7 +66,7 @@ class Lesson:
         return cls(
             inputs=rows_of(dataset.inputs, train),
             y=dataset.y[train],
-            weights=None if dataset.sample_weight is None else dataset.sample_weight[train],
+            weights=_training_weights(dataset),
             order=nested_order(of_stratum, order_seed),
             fewest=min(len(train), max(FEWEST_ROWS, 2 * len(np.unique(of_stratum)))),
             classes=None if dataset.task == "regression" else np.arange(dataset.n_outputs),
@@ -199,3 +199,13 @@ def weights_keyword(estimator: Any, method: str) -> str | None:
         inner = weights_keyword(last, method)
         return None if inner is None else f"{name}__{inner}"
     return "sample_weight" if "sample_weight" in signature(getattr(estimator, method)).parameters else None
+
+
+def _training_weights(dataset: Dataset) -> NDArray[np.float64] | None:
+    """(n_train,) what the user gave, times the weights of the classes; None without either."""
+    train, given, of_class = dataset.rows.train, dataset.sample_weight, dataset.class_weight
+    weights = None if given is None else given[train]
+    if of_class is None:
+        return weights
+    of_rows = of_class[dataset.y[train].astype(np.int64)]
+    return of_rows if weights is None else weights * of_rows

@@ -354,3 +354,30 @@ def rung_costs(findings: Findings) -> tuple[RungCost, ...]:
         RungCost(label, int(n_trials.get(rung, 0)), int(n_epochs.get(rung, 0)))
         for rung, label in enumerate(rung_labels(findings.plan))
     )
+
+
+MOST_COLUMNS = 20
+
+
+@dataclass(frozen=True)
+class Importance:
+    """The most important columns, at most `MOST_COLUMNS`, and what the score loses when each is shuffled.
+
+    Attributes:
+        columns: names, the most important first.
+        drops, deviations: (n_columns,); a deviation that is not known is 0.
+        n_others: how many columns are not among them.
+    """
+
+    columns: list[str]
+    drops: Floats
+    deviations: Floats
+    n_others: int
+
+
+def importance(table: pd.DataFrame) -> Importance:
+    """Of the table of `ensemble.importance`."""
+    first = table.head(MOST_COLUMNS)
+    deviations = first["deviation"].fillna(0.0).to_numpy(dtype=np.float64)
+    columns = [str(column) for column in first["column"]]
+    return Importance(columns, first["importance"].to_numpy(), deviations, len(table) - len(first))

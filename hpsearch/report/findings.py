@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from hpsearch.diagnostics.curves import diverged_share, gap_table
+from hpsearch.ensemble.selection import Selection
 from hpsearch.orchestrator.plan import Plan
 from hpsearch.record.folder import write_file
 from hpsearch.record.tables import has_parquet, write_csv, write_parquet
@@ -55,11 +56,13 @@ class Findings:
         folds: how each fold of a trial scored, and what it took, see `report.curves`.
         configs: of the trials that have a row in `folds`, by number.
         candidates: the trials that completed the plan, the best first, see `ensemble.candidates`.
+        selection: the selection rows, with honest predictions.
         chance: loss at chance against the loss of untrained networks, per shape.
         best_config: of the trial with the best value on the validation rows; `best_value`: that value.
         seconds: of wall time, over all runs of the study; NaN if unknown.
         ended: one of `ENDINGS`; "unfinished" where a study was only read.
         warnings: sentences a user should read.
+        importance: of the columns, see `ensemble.importance`; None where it was not asked for.
     """
 
     title: str
@@ -79,12 +82,14 @@ class Findings:
     decisions: pd.DataFrame
     candidates: pd.DataFrame
     leaderboard: pd.DataFrame
+    selection: Selection
     chance: pd.DataFrame
     best_config: dict[str, Any]
     best_value: float
     seconds: float
     ended: str
     warnings: tuple[str, ...]
+    importance: pd.DataFrame | None = None
 
     @property
     def chosen(self) -> "pd.Series[Any]":
@@ -190,6 +195,16 @@ def plan_text(plan: Plan) -> str:
         f"{counted(len(plan.stages), 'stage')}, {counted(plan.n_trials, 'trial')}, "
         f"{counted(plan.n_epochs, 'epoch')} of training ({1 - plan.n_epochs / without:.0%} saved by halving)"
     )
+
+
+UNITS = ((3600, "hours"), (60, "minutes"), (1, "s"))
+
+
+def time_text(*seconds: float) -> str:
+    """Times to one significant digit in one unit, that of the longest: "20 s", "2 to 3 minutes"."""
+    size, unit = next(((size, unit) for size, unit in UNITS if max(seconds) >= 2 * size), UNITS[-1])
+    counts = dict.fromkeys(f"{max(1, float(f'{each / size:.1g}')):g}" for each in seconds)
+    return f"{' to '.join(counts)} {unit}"
 
 
 def counted(count: int, noun: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hpsearch.ensemble.calibration import brier_score, reliability
 from hpsearch.orchestrator.plan import Plan
 from hpsearch.record.folder import write_file
 from hpsearch.report import course, figures, plots, remarks
@@ -97,7 +98,7 @@ def page(findings: Findings) -> str:
     """The page as HTML."""
     sections = (
         _opening, _leaderboard, _candidates, _best_configs, _course, _hyperparameters, _learning, _cost, _members,
-        _words,
+        _reliability, _importance, _words,
     )  # fmt: skip
     title = escape(findings.title)
     return (
@@ -379,6 +380,7 @@ def _cost(findings: Findings) -> str:
     # what is not as it should be comes first: the list may be cut
     chance = findings.chance.sort_values("verdict", key=lambda verdicts: verdicts == "as it should be", kind="stable")
     columns = {
+        "encoding": chance["encoding"].tolist(),
         "hidden layers": chance["hidden_layer_sizes"].tolist(),
         "untrained loss": numbers(chance["initial_loss"], 3),
         "loss at chance": numbers(chance["chance_loss"], 3),
@@ -388,7 +390,7 @@ def _cost(findings: Findings) -> str:
     return (
         f'<h2>What the search cost</h2>\n<p>{sentence} The plan: {plan}.</p>\n<div class="charts wide">{charts}</div>\n'
         '<p class="note">Before the first epoch a network should know nothing: its loss should be that of chance.</p>\n'
-        f"{_table(columns, text=['hidden layers', 'verdict'])}"
+        f"{_table(columns, text=['encoding', 'hidden layers', 'verdict'])}"
     )
 
 
@@ -407,6 +409,48 @@ def _members(findings: Findings) -> str:
         f"<h2>Members of the chosen ensemble</h2>\n<p>{escape(chosen)}: {counted(len(members), 'model')}.</p>\n"
         f"{_table(columns, text=['weights'], most=len(members))}"
     )
+
+
+def _reliability(findings: Findings) -> str:
+    if findings.task == "regression":
+        return ""
+    classes = findings.selection.target.classes
+    assert classes is not None
+    which = f"of {classes.tolist()[1]!r}" if len(classes) == 2 else "of the most likely class"
+    table = reliability(findings.selection)
+    intervals = zip(table["wilson_low"], table["wilson_high"], strict=True)
+    columns = {
+        "predicted": [f"{low:.0%} to {high:.0%}" for low, high in zip(table["low"], table["high"], strict=True)],
+        "rows": [f"{count:,}" for count in table["n_rows"]],
+        "mean predicted": [f"{share:.1%}" for share in table["mean_predicted"]],
+        "observed": [f"{share:.1%}" for share in table["observed_share"]],
+        "95 % interval": [f"{low:.1%} to {high:.1%}" for low, high in intervals],
+    }
+    sentence = (
+        f"How often it came true, on the {counted(findings.n_rows['select'], 'selection row')}, what was predicted "
+        f"with a probability: that {which}, by what was chosen without the row. Probabilities are what they say where "
+        "the dots lie on the line; the intervals are Wilson's. The Brier score is "
+        f"{number(brier_score(findings.selection), 4)} (less is better)."
+    )
+    chart = _chart("Observed share against predicted probability", plots.draw_reliability(table))
+    return (
+        f"<h2>Are the probabilities right?</h2>\n<p>{escape(sentence)}</p>\n"
+        f'<div class="charts narrow">{chart}</div>\n{_table(columns, text=["predicted"])}'
+    )
+
+
+def _importance(findings: Findings) -> str:
+    if findings.importance is None:
+        return ""
+    record = figures.importance(findings.importance)
+    others = f" Not shown: {counted(record.n_others, 'column')} of less importance." if record.n_others else ""
+    sentence = (
+        f"What {findings.scoring} loses when the cells of a column are shuffled among the selection rows, ± the "
+        "deviation between the repeats. Columns that say the same stand in for each other, and each looks unimportant."
+        f"{others}"
+    )
+    chart = _chart("Importance of the columns", plots.draw_importance(record))
+    return f'<h2>What the columns are worth</h2>\n<p>{escape(sentence)}</p>\n<div class="charts wide">{chart}</div>'
 
 
 def _words(findings: Findings) -> str:

@@ -16,6 +16,7 @@ from html import escape
 
 import matplotlib.style
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
@@ -26,7 +27,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from hpsearch.report.course import ChoiceCourse, RangeCourse
-from hpsearch.report.figures import Axis, BestTrial, Curve, LearningCurves, Panel
+from hpsearch.report.figures import Axis, BestTrial, Curve, Importance, LearningCurves, Panel
 from hpsearch.report.findings import counted, fixed, number
 from hpsearch.space.edges import EDGE, NATURAL_BOUND
 
@@ -334,6 +335,39 @@ def _stage_axis(axes: Axes, stages: Sequence[str]) -> None:
     axes.set_ylim(len(stages) - 0.5, -0.5)
     axes.set_yticks(np.arange(len(stages)), [_drawable(stage) for stage in stages])
     axes.tick_params(axis="y", length=0)
+
+
+@_house_style()
+def draw_importance(record: Importance) -> str:
+    """A bar per column, the most important on top, with the deviation between the repeats."""
+    figure, axes = _figure(WIDE, 0.6 + CELL_HEIGHT * len(record.columns))
+    rows = np.arange(len(record.columns))
+    axes.barh(rows, record.drops, color=RUNG_ENDS[1], height=0.62)
+    axes.errorbar(record.drops, rows, xerr=record.deviations, fmt="none", ecolor=ACCENT, elinewidth=1.2)
+    axes.axvline(0, color=MUTED, linewidth=0.8)
+    axes.set_yticks(rows, [_drawable(column) for column in record.columns])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel("drop of the score")
+    return _svg(figure, "What the score loses when a column is shuffled")
+
+
+@_house_style()
+def draw_reliability(table: pd.DataFrame) -> str:
+    """Observed share against predicted probability, a dot per bin with its Wilson interval; see `reliability`."""
+    figure, axes = _figure(NARROW)
+    predicted, share = table["mean_predicted"].to_numpy(), table["observed_share"].to_numpy()
+    # a share of 1 may be a rounding error above its interval's end
+    below, above = np.maximum(share - table["wilson_low"], 0), np.maximum(table["wilson_high"] - share, 0)
+    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=(0, (2, 2)))
+    axes.errorbar(predicted, share, yerr=np.stack([below, above]), fmt="o", color=RUNG_ENDS[1], ecolor=RUNG_ENDS[0],
+                  markersize=4, elinewidth=1.2)  # fmt: skip
+    axes.set_xlim(-0.03, 1.03)
+    axes.set_ylim(-0.03, 1.03)
+    axes.set_xlabel("predicted probability")
+    axes.set_ylabel("observed share")
+    return _svg(figure, "Observed share against predicted probability")
 
 
 @_house_style()

@@ -12,19 +12,19 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from hpsearch.orchestrator.plan import Plan
 from hpsearch.orchestrator.records import CohortRecord, RungRecord, StageRecord
-from hpsearch.report.findings import counted, number, plan_text
+from hpsearch.report.findings import counted, number, plan_text, time_text
 from hpsearch.space.edges import EDGE
-from hpsearch.space.refine import DROPPED, NARROWED
+from hpsearch.space.refine import DROPPED, FAVOURED, NARROWED
 
 MOST_DECISIONS = 4
 """A stage's decisions are told in so many lines, and the rest is counted."""
 
 
 def decided(decisions: pd.DataFrame) -> list[str]:
-    """What a stage decided, in a few lines: where the best trials crowd, what was dropped, and what was narrowed."""
+    """What a stage decided, in a few lines: where the best trials crowd, what was dropped or favoured, or narrowed."""
     verdicts = decisions["verdict"]
     crowded = decisions[verdicts == EDGE]
-    dropped = decisions[verdicts.str.startswith(DROPPED)]
+    dropped = decisions[verdicts.str.startswith((DROPPED, FAVOURED))]
     narrowed = decisions[verdicts == NARROWED]
     sentences = [*crowded["sentence"], *dropped["sentence"]]
     lines = sentences[:MOST_DECISIONS]
@@ -53,14 +53,16 @@ class ProgressReport:
     Args:
         plan: what is to be done; progress is measured in epochs.
         verbose: 0 for silence.
+        seconds: what it may take, said before the start; None if nobody knows.
     """
 
-    def __init__(self, plan: Plan, verbose: int) -> None:
+    def __init__(self, plan: Plan, verbose: int, seconds: float | None = None) -> None:
         self._plan = plan
         self._console = StandardError(stderr=True, quiet=verbose == 0, highlight=False)
         self._best = -math.inf
         self._trained: set[int] = set()
         self._started = time.monotonic()
+        self._time = "" if seconds is None else f"; about {time_text(seconds)}"
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -75,7 +77,7 @@ class ProgressReport:
         self._task = self._bar.add_task("searching", total=plan.n_epochs, trials=counted(0, "trial"), best="–")
 
     def __enter__(self) -> Self:
-        self._console.print(plan_text(self._plan), soft_wrap=True)
+        self._console.print(plan_text(self._plan) + self._time, soft_wrap=True)
         self._bar.__enter__()
         return self
 

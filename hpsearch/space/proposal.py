@@ -4,7 +4,7 @@ Each config plays one of three *roles*: *whole*, drawn over the whole space; *fr
 part its range was just widened by; and *focused*, drawn where the best trials lie.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from hpsearch.space.cloud import Floats
-from hpsearch.space.distributions import Value, as_value
 from hpsearch.space.space import Config, SearchSpace, uniforms
 
 # Shares of a stage's draws, once there is a focus or something fresh.
@@ -57,14 +56,15 @@ class Proposal:
 
     space: the whole space, as given or as widened so far.
     focus: numeric hyperparameter → where the best trials lie; the others are drawn over the whole range.
-    kept: Choice → the values that are not clearly worse; the others are drawn in *whole* configs only.
+    shares: Choice → how often each of its values is drawn, summing to one; those of share 0, which are clearly worse,
+        only in *whole* configs.
     fresh: the parts added to ranges by the last stage.
     widened: (name, side) → how many stages in a row that side has been widened, the last one among them.
     """
 
     space: SearchSpace
     focus: Mapping[str, Focus] = field(default_factory=dict)
-    kept: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
+    shares: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     fresh: tuple[Strip, ...] = ()
     widened: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
@@ -82,7 +82,7 @@ class Proposal:
         """
         whole = _evenly(n_trials, WHOLE_SHARE)
         units = {name: _strata(seed, stage, name, n_trials) for name in self.space.distributions}
-        for name in self.focus.keys() | self.kept.keys():
+        for name in self.focus.keys() | self.shares.keys():
             units[name] = np.where(whole, units[name], self._focused(name, units[name]))
         if self.fresh:
             for i, n in enumerate(np.flatnonzero(_evenly(n_trials, FRESH_SHARE) & ~whole)):
@@ -95,20 +95,20 @@ class Proposal:
         return [self.space.present({name: column[n] for name, column in values.items()}) for n in range(n_trials)]
 
     def _focused(self, name: str, u: Floats) -> Floats:
-        """Uniform numbers as unit coordinates in the focus, or in the cells of the choices kept."""
+        """Uniform numbers as unit coordinates in the focus, or in the cells of choices by their shares."""
         if name in self.focus:
             return self.focus[name].positions(u)
-        distribution, kept = self.space.distributions[name], self.kept[name]
-        to_unit: Callable[[Any], float] = distribution.to_unit
-        cells = np.array([to_unit(value) for value in kept])
-        return cells[(u * len(kept)).astype(np.intp)]
+        shares = np.array(self.shares[name])
+        # the last that has a share takes what rounding leaves
+        drawn = np.minimum(np.searchsorted(np.cumsum(shares), u, side="right"), np.flatnonzero(shares)[-1])
+        return np.asarray((drawn + 0.5) / len(shares))
 
     def to_json(self) -> dict[str, Any]:
         """JSON values only; `Proposal.from_json(proposal.to_json()) == proposal`."""
         return {
             "space": self.space.to_json(),
             "focus": {name: [focus.centre, focus.width] for name, focus in self.focus.items()},
-            "kept": {name: list(kept) for name, kept in self.kept.items()},
+            "shares": {name: list(shares) for name, shares in self.shares.items()},
             "fresh": [[strip.name, strip.low, strip.high] for strip in self.fresh],
             "widened": [[name, side, times] for (name, side), times in self.widened.items()],
         }
@@ -119,7 +119,7 @@ class Proposal:
         return cls(
             SearchSpace.from_json(record["space"]),
             {name: Focus(*focus) for name, focus in record["focus"].items()},
-            {name: tuple(as_value(value) for value in kept) for name, kept in record["kept"].items()},
+            {name: tuple(shares) for name, shares in record["shares"].items()},
             tuple(Strip(*strip) for strip in record["fresh"]),
             {(name, side): times for name, side, times in record["widened"]},
         )

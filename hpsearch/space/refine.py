@@ -12,7 +12,7 @@ import pandas as pd
 from scipy.stats import hypergeom
 
 from hpsearch.space.cloud import Cloud, Floats
-from hpsearch.space.distributions import Choice, Numeric, Value
+from hpsearch.space.distributions import Choice, Numeric
 from hpsearch.space.edges import (
     EDGE,
     Finding,
@@ -31,6 +31,7 @@ MODES = ("auto", "warn")
 
 # Verdicts of a hyperparameter as a whole, whose `side` is BOTH.
 NARROWED = "narrowed"
+FAVOURED = "favoured"
 DROPPED = "dropped"
 BOTH = "both"
 
@@ -50,6 +51,9 @@ LIKE_FACTOR = 3.0
 # No focus is narrower than this over the square root of the trials it rests on.
 WIDTH_FLOOR = 0.5
 
+# A choice is favoured, in words, if its share of draws grows to so many times an even one.
+FAVOUR = 1.5
+
 # A choice is dropped if its share of the best third of the trials is so improbably low; corrected for their number.
 DROP_SIGNIFICANCE = 0.01
 
@@ -66,12 +70,13 @@ def refine(trials: pd.DataFrame, proposal: Proposal, stage: int, mode: str = "au
 
     Edges come first (`boundary_check`): a range with `edge: widen` grows on that side by a decade (log) or half of
     itself, twice as much when it grew there the stage before, up to the limits of its distribution. Then every
-    hyperparameter is narrowed to the cloud of the best trials, and choices that are clearly worse are dropped. Both
-    leave a share of draws to the whole space.
+    hyperparameter is narrowed to the cloud of the best trials; choices are drawn the more often the more of their
+    trials are among the best third, and those that are clearly worse are dropped. All leave a share of draws to the
+    whole space.
 
     The decisions have DECISION_COLUMNS: a row per numeric hyperparameter and side, and below them a row with side
     "both" for each that was narrowed (new_low, new_high: where 95 in 100 of its focused draws lie) or had a choice
-    dropped.
+    favoured or dropped.
 
     Raises ValueError for another mode.
     """
@@ -123,7 +128,7 @@ def _narrowed(proposal: Proposal, cloud: Cloud, stage: int, factor: float) -> tu
     distributions = proposal.space.distributions
     smoothed = cloud.smoothed()
     focus: dict[str, Focus] = {}
-    kept: dict[str, tuple[Value, ...]] = {}
+    shares: dict[str, tuple[float, ...]] = {}
     rows: Rows = []
     for name, distribution in distributions.items():
         having = cloud.having(name)
@@ -133,10 +138,10 @@ def _narrowed(proposal: Proposal, cloud: Cloud, stage: int, factor: float) -> tu
             focus[name] = _focus(having, smoothed.having(name).positions[name], name, factor)
             if focus[name].span != (0.0, 1.0):
                 rows.append(_narrowing(stage, name, distribution, focus[name], having))
-        elif dropped := _clearly_worse(having, name, distribution):
-            kept[name] = tuple(value for value in distribution.values if value not in dropped)
-            rows += [_dropping(stage, name, value, figures) for value, figures in dropped.items()]
-    return replace(proposal, focus=focus, kept=kept), rows
+        elif len(distribution.values) > 1:
+            shares[name], its_rows = _shares(stage, name, distribution, having)
+            rows += its_rows
+    return replace(proposal, focus=focus, shares=shares), rows
 
 
 def _focus(having: Cloud, smoothed: Floats, name: str, factor: float) -> Focus:
@@ -150,21 +155,35 @@ def _focus(having: Cloud, smoothed: Floats, name: str, factor: float) -> Focus:
     return Focus(centre, max(factor * spread, WIDTH_FLOOR / math.sqrt(having.n_valued), to_best))
 
 
-def _clearly_worse(having: Cloud, name: str, choice: Choice) -> dict[Value, tuple[int, int, int, int]]:
-    """Choices too rare among the best third → how many of the best, the best, with this choice, in all.
+def _shares(stage: int, name: str, choice: Choice, having: Cloud) -> tuple[tuple[float, ...], Rows]:
+    """How often each value is drawn from now on, and the rows of `decisions` that say so.
 
-    By the hypergeometric tail, corrected for the number of choices; never that of the best trial.
+    In proportion to the share of its trials that are among the best third, with three trials added to each value, of
+    which one is: a value of few trials is neither favoured nor given up soon. Dropped is one that is too rare among the
+    best by the hypergeometric tail, corrected for the number of choices; never that of the best trial.
     """
     positions, n_best = having.positions[name], having.n_valued // 3
-    dropped = {}
-    for value in choice.values:
-        taken = positions == choice.to_unit(value)
-        figures = int(taken[:n_best].sum()), n_best, int(taken.sum()), len(having)
-        found, _, n_taken, n = figures
-        improbable = hypergeom.cdf(found, n, n_taken, n_best) * len(choice.values) < DROP_SIGNIFICANCE
-        if improbable and not taken[0]:
-            dropped[value] = figures
-    return dropped
+    taken = positions == np.array([choice.to_unit(value) for value in choice.values])[:, np.newaxis]
+    found, n_taken, n = taken[:, :n_best].sum(axis=1), taken.sum(axis=1), len(having)
+    improbable = hypergeom.cdf(found, n, n_taken, n_best) * len(choice.values) < DROP_SIGNIFICANCE
+    dropped = improbable & ~taken[:, 0]
+    rates = np.where(dropped, 0.0, (found + 1) / (n_taken + 3))
+    shares = rates / rates.sum()
+    rows = []
+    for value, share, *figures in zip(choice.values, shares, dropped, found, n_taken, strict=True):
+        is_dropped, n_found, n_its = figures
+        verdict = DROPPED if is_dropped else FAVOURED if share * len(shares) >= FAVOUR else None
+        if verdict is not None:
+            consequence = f"{share:.0%} of most draws take it" if share else "it is drawn only where the whole space is"
+            rows.append(
+                {
+                    "stage": stage, "name": name, "side": BOTH, "verdict": f"{verdict}: {value!r}",
+                    "share_of_best": n_found / n_best, "share_of_drawn": n_its / n,
+                    "sentence": f"{name}: {value!r} has {n_found} of the best {n_best} trials, {n_its} of all {n}; "
+                    f"{consequence}.",
+                }
+            )  # fmt: skip
+    return tuple(shares.tolist()), rows
 
 
 def _narrowing(stage: int, name: str, distribution: Numeric, focus: Focus, having: Cloud) -> Row:
@@ -177,18 +196,6 @@ def _narrowing(stage: int, name: str, distribution: Numeric, focus: Focus, havin
         "stage": stage, "name": name, "side": BOTH, "low": distribution.low, "high": distribution.high,
         "new_low": low, "new_high": high, "verdict": NARROWED,
         "best_position": float(having.positions[name][0]), "sentence": sentence,
-    }  # fmt: skip
-
-
-def _dropping(stage: int, name: str, value: Value, figures: tuple[int, int, int, int]) -> Row:
-    found, n_best, n_taken, n = figures
-    sentence = (
-        f"{name}: {value!r} has {found} of the best {n_best} trials, {n_taken} of all {n}; "
-        "it is drawn only where the whole space is."
-    )
-    return {
-        "stage": stage, "name": name, "side": BOTH, "verdict": f"{DROPPED}: {value!r}",
-        "share_of_best": found / n_best, "share_of_drawn": n_taken / n, "sentence": sentence,
     }  # fmt: skip
 
 

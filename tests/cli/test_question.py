@@ -135,7 +135,8 @@ TABLES: list[tuple[Change, str]] = [
     (lambda table: table.assign(cultivar=table["cultivar"].mask(table.index == 3)), "missing"),
     (lambda table: table.rename(columns={"ash": "alcohol"}), "column names are double: 'alcohol'"),
     (lambda table: table.rename(columns={"ash": ""}), "column 3 has no name"),
-    (lambda table: table.assign(colour="2024-01-31"), "column 'colour' holds dates as text"),
+    (lambda table: table.assign(colour="2024-02-30"), "column 'colour' holds dates as text, but these are none"),
+    (lambda table: table.assign(note=[f"this is wine number {k}" for k in table.index]), "'note' holds free text"),
     (lambda table: table[["cultivar"]], "0 feature(s)"),
 ]
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpsearch.data.columns import all_dates, did_you_mean, kind_of, listed, text_key, to_keys, to_numbers
+from hpsearch.data.columns import all_dates, did_you_mean, free_text, kind_of, listed, text_key, to_keys, to_numbers
 
 KINDS = [
     ([1, 2], None, "numbers"),
@@ -28,7 +28,7 @@ KINDS = [
     ([1, 2], "category", "numbers"),
     ([pd.Timestamp("2024-01-31")], None, "dates"),
     ([pd.Timestamp("2024-01-31", tz="UTC")], None, "dates"),
-    ([pd.Timedelta(days=1)], None, "dates"),
+    ([pd.Timedelta(days=1)], None, "durations"),
     ([pd.Period("2024-01")], None, "dates"),
     ([datetime.date(2024, 1, 31), None], object, "dates"),
     ([1j], None, "complex numbers"),
@@ -42,6 +42,7 @@ KINDS = [
     ([None, None], object, "nothing"),
     ([None, None], "str", "nothing"),
     ([None, None], "datetime64[ns]", "nothing"),
+    ([None, None], "period[M]", "nothing"),
     ([None, None], "category", "nothing"),
     ([np.nan, np.nan], None, "nothing"),
 ]
@@ -63,7 +64,7 @@ def test_kind_looks_at_values_not_at_storage(cells, dtype, kind):
         (["a", None], "dictionary", "text"),
         ([datetime.datetime(2024, 1, 31), None], "timestamp", "dates"),
         ([datetime.date(2024, 1, 31), None], "date32", "dates"),
-        ([datetime.timedelta(1), None], "duration", "dates"),
+        ([datetime.timedelta(1), None], "duration", "durations"),
         ([[1], None], "list_", "objects"),
         ([None, None], "string", "nothing"),
     ],
@@ -98,6 +99,14 @@ def test_numbers_of_any_storage(cells, dtype, kind):
 )
 def test_text_key(value, key):
     assert text_key(value) == key
+
+
+@pytest.mark.parametrize("dtype", ["timedelta64[s]", "timedelta64[ns]", "arrow"])
+def test_durations_are_seconds(dtype):
+    if dtype == "arrow":
+        dtype = pd.ArrowDtype(pytest.importorskip("pyarrow").duration("ms"))
+    durations = pd.Series(pd.to_timedelta(["1D", None, "-2s"])).astype(dtype)
+    np.testing.assert_array_equal(to_numbers(durations), [86400, np.nan, -2])
 
 
 @pytest.mark.parametrize("dtype", ["int64", "float64", "Int64", "Float64", "category", "str", object])
@@ -142,3 +151,13 @@ def test_listed_cuts_long_lists():
 def test_did_you_mean():
     assert did_you_mean("colour", ["color", "size"]) == "; did you mean 'color'?"
     assert did_you_mean("x", ["color"]) == ""
+
+
+def test_free_text_is_many_words_that_differ():
+    texts = pd.Series([f"the room was number {k} and it was fine" for k in range(50)] + [None])
+    for dtype in ("str", "string", object):
+        assert free_text(texts.astype(dtype)) == texts[0]
+    assert free_text(texts.replace(texts[3], texts[2])) == texts[0]
+    few = ["I agree with what was said", "I do not agree with what was said"]
+    for other in (few * 9, ["John Smith", "Ann Lee"], [f"id{k}" for k in range(9)], [None, None]):
+        assert free_text(pd.Series(other, dtype="str")) is None

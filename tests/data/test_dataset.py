@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from hpsearch.data.dataset import prepare
+from hpsearch.data.encoding import ENCODINGS
 from hpsearch.data.splits import rotations
 from hpsearch.data.table import SKLEARN_LOADERS, read_source
 
@@ -129,6 +130,8 @@ def test_the_same_data_have_the_same_fingerprint():
         {"X": X.assign(width=X["width"] + (X.index == 5))},
         {"y": Y.replace("yes", "Yes")},
         {"X_test": X_TEST, "y_test": Y_TEST},
+        {"encodings": ["quantile"]},
+        {"encodings": ["robust", "quantile"]},
     ],
 )
 def test_other_data_have_another_fingerprint(change):
@@ -167,6 +170,52 @@ def test_every_class_has_a_training_row():
     y = np.repeat(np.arange(N_ROWS // 2), 2)
     dataset = prepare(X, y, task="multiclass", test_size=0.2)
     assert set(dataset.y[dataset.rows.train]) == set(range(N_ROWS // 2))
+
+
+LARGE = table(400).drop(columns="bought").assign(height=np.arange(400) / 7)
+LARGE_Y = np.arange(400) // 40 % 2
+
+
+@pytest.mark.parametrize("cv", [None, 3])
+def test_a_table_in_several_encodings(cv):
+    dataset = prepare(LARGE, LARGE_Y, cv=cv, X_test=X_TEST, y_test=[0, 1] * 4, encodings=ENCODINGS)
+    plain = prepare(LARGE, LARGE_Y, cv=cv, X_test=X_TEST, y_test=[0, 1] * 4)
+    assert plain.encodings == ("robust",) and dataset.encodings == ENCODINGS
+    assert dataset.encoded_as("robust") is dataset
+    np.testing.assert_array_equal(dataset.inputs, plain.inputs)
+    for name in ENCODINGS:
+        other = dataset.encoded_as(name)
+        assert other.encodings == (name, *(its for its in ENCODINGS if its != name))
+        assert other.encoding.name == name and other.inputs.shape == (408, other.n_inputs)
+        np.testing.assert_array_equal(other.inputs[400:], other.encoding.encode(X_TEST))
+        assert other.rows is dataset.rows and other.targets is dataset.targets
+        assert other.fingerprint == dataset.fingerprint != plain.fingerprint
+        assert other.encoded_as("robust").inputs is dataset.inputs
+        alone = prepare(LARGE, LARGE_Y, cv=cv, X_test=X_TEST, y_test=[0, 1] * 4, encodings=[name])
+        for part, its in zip((other, *other.folds), (alone, *alone.folds), strict=True):
+            assert part.encoding == its.encoding and part.n_inputs == other.n_inputs
+            np.testing.assert_array_equal(part.inputs, its.inputs)
+        for number, fold in enumerate(other.folds):
+            assert fold.fold == number and fold.rows is dataset.folds[number].rows
+            np.testing.assert_array_equal(fold.inputs[:400], fold.encoding.encode(LARGE))
+
+
+def test_folds_have_bins_of_their_own_and_equally_many_inputs():
+    dataset = prepare(LARGE, LARGE_Y, cv=3, encodings=["piecewise_tree"])
+    height = [part.encoding.numeric[1] for part in (dataset, *dataset.folds)]
+    assert len({column.edges for column in height}) == 4 and len({column.n_bins for column in height}) == 1
+    changed = LARGE.assign(height=LARGE["height"].where(~LARGE.index.isin(dataset.folds[0].rows.valid), 1e9))
+    again = prepare(changed, LARGE_Y, cv=3, encodings=["piecewise_tree"])
+    assert again.folds[0].encoding.numeric[1].edges == height[1].edges
+    assert again.encoding.numeric[1].edges != height[0].edges
+
+
+def test_a_table_as_it_is_has_one_encoding():
+    dataset = prepare(X, Y, cv=2, encoded=False)
+    (name,) = dataset.encodings
+    assert dataset.encoded_as(name) is dataset and [fold.encodings for fold in dataset.folds] == [(name,)] * 2
+    with pytest.raises(ValueError, match="encoding='robust' must be one .* prepared in: 'as given'"):
+        dataset.encoded_as("robust")
 
 
 ONES = np.ones(N_ROWS)
@@ -220,6 +269,11 @@ ONES = np.ones(N_ROWS)
         ({"random_state": 0.5}, "random_state=0.5"),
         ({"random_state": True}, "random_state=True"),
         ({"random_state": None}, "random_state=None"),
+        ({"encodings": ["robust", "quantil"]}, "encodings has 'quantil', but known are 'robust'.*mean 'quantile'"),
+        ({"encodings": "robust"}, "encodings='robust' must be a list"),
+        ({"encodings": ["robust", "robust"]}, "each once"),
+        ({"encodings": []}, "one name or more"),
+        ({"encodings": ["quantile"], "encoded": False}, "beside encoded=False"),
     ],
 )
 def test_bad_input_is_one_clear_error(change, message):

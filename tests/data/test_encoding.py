@@ -10,8 +10,10 @@ from sklearn.preprocessing import OneHotEncoder, RobustScaler
 
 from hpsearch.data.categorical import Categorical
 from hpsearch.data.columns import Dropped
-from hpsearch.data.encoding import Encoding, fit_encoding
+from hpsearch.data.dates import CYCLES
+from hpsearch.data.encoding import ENCODINGS, Encoding, aligned, fit_encoding
 from hpsearch.data.numeric import Numeric
+from hpsearch.data.piecewise import MOST_INPUTS
 from hpsearch.data.table import as_frame, read_source
 
 CITIES = ["Rome", "Oslo", "Lima", None]
@@ -34,9 +36,18 @@ def mixed_table(n_rows=60, seed=0):
     )
 
 
-def fit(table, categorical=(), train_rows=None):
+NUMBERS_AND_MORE = mixed_table(400).assign(run=lambda table: np.arange(400) + table["age"] / 9)
+
+
+def fit(table, categorical=(), train_rows=None, name="robust"):
     rows = np.arange(len(table))
-    return fit_encoding(as_frame(table), rows, rows if train_rows is None else train_rows, categorical)
+    train_rows = rows if train_rows is None else train_rows
+    return fit_encoding(as_frame(table), rows, train_rows, categorical, name, target_of(table))
+
+
+def target_of(table):
+    """(n_rows,) classes: runs of a twelfth of the rows are 0 and 1 in turn."""
+    return np.arange(len(table)) * 12 // len(table) % 2
 
 
 MIXED_INPUTS = (
@@ -93,7 +104,9 @@ def test_encoding_is_that_of_a_scikit_learn_pipeline(name):
         ]
     )
     expected[:, : len(numeric)] = clip(expected[:, : len(numeric)])
-    np.testing.assert_allclose(encoding.encode(table), expected, rtol=2e-6, atol=1e-6)
+    ours = encoding.encode(table)
+    frequencies = [place for place, its in enumerate(encoding.input_names) if its.endswith(": frequency")]
+    np.testing.assert_allclose(np.delete(ours, frequencies, axis=1), expected, rtol=2e-6, atol=1e-6)
 
 
 def test_layout_is_blind_to_test_rows_and_statistics_to_all_but_training_rows():
@@ -265,12 +278,10 @@ def test_infinite_numbers_are_refused_whenever_they_come():
 @pytest.mark.parametrize(
     "cells, message",
     [
-        (pd.date_range("2024-01-01", periods=60), "'new' holds dates or times.*derive numbers"),
-        (pd.timedelta_range("1D", periods=60), "'new' holds dates or times"),
-        (pd.period_range("2024-01", periods=60, freq="M"), "'new' holds dates or times"),
-        (pd.date_range("2024-01-01", periods=60).date, "'new' holds dates or times"),
-        (pd.date_range("2024-01-01", periods=60).astype(str), "'new' holds dates as text.*or declare it categorical"),
-        (["2024-01-31", None] * 30, "'new' holds dates as text"),
+        (["2024-01-31", "2024-02-30"] * 30, "'new' holds dates as text, but these are none: '2024-02-30'"),
+        ([f"row {k} of the table says so" for k in range(60)], "'new' holds free text .*'row 0 of the.*or drop it"),
+        (pd.Categorical(pd.date_range("2024-01-01", periods=60)), "declared categorical, but holds dates: give text"),
+        (pd.Categorical(pd.timedelta_range("1D", periods=60)), "but holds durations"),
         (np.full(60, 1j), "Complex data not supported"),
         (["a", 1] * 30, "'new' holds mixed values.*declare it categorical"),
         ([[1]] * 60, "'new' holds Python objects"),
@@ -286,6 +297,93 @@ def test_columns_that_cannot_be_encoded(cells, message):
 def test_what_is_declared_categorical_is_taken_as_it_is(cells):
     encoding, _ = fit(mixed_table().assign(new=cells), ["new"])
     assert encoding.categorical[-1].name == "new"
+
+
+DATES = pd.Series(pd.date_range("2023-11-01 08:00", periods=400, freq="31h"))
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_dates_are_days_and_cycles(name):
+    table = NUMBERS_AND_MORE[["age", "city"]].assign(when=DATES.mask(DATES.index % 9 == 0))
+    encoding, warnings = fit(table, name=name)
+    robust = fit(table)[0]
+    of_dates = [its for its in encoding.input_names if its.startswith("when") and ": bin" not in its]
+    cycles = [f"when: {wave} {cycle}" for cycle in CYCLES for wave in ("sin", "cos")]
+    assert of_dates == ["when: days", "when: days is missing", *cycles] and not warnings
+    assert any(its.startswith("when: days: bin") for its in encoding.input_names) == name.startswith("piecewise")
+    inputs = encoding.encode(table)
+    assert inputs.shape == (400, encoding.n_inputs) and np.abs(inputs).max() <= 3
+    missing = inputs[::9][:, [its.startswith("when") for its in encoding.input_names]]
+    assert (missing.sum(axis=1) == 1).all()
+    tensors, document = encoding.to_tensors()
+    assert Encoding.from_tensors(tensors, json.loads(json.dumps(document))) == encoding
+    for its in cycles:
+        np.testing.assert_array_equal(
+            inputs[:, encoding.input_names.index(its)], robust.encode(table)[:, robust.input_names.index(its)]
+        )
+    assert encoding.column_names == ("age", "city", "when") and [its.name for its in encoding.dates] == ["when"]
+
+
+def test_dates_in_any_storage_are_encoded_alike():
+    rome = DATES.dt.tz_localize("Europe/Rome", ambiguous=True, nonexistent="shift_forward")
+    stored = [DATES.astype("datetime64[s]"), rome, DATES.astype(object), DATES.astype(str), rome.astype(str)]
+    if pa := pytest.importorskip("pyarrow"):
+        stored.append(DATES.astype(pd.ArrowDtype(pa.timestamp("us"))))
+    tables = [mixed_table(400)[["age"]].assign(when=cells) for cells in (DATES, *stored)]
+    encodings = [fit(table)[0] for table in tables]
+    assert all(encoding == encodings[0] for encoding in encodings)
+    for table in tables:
+        np.testing.assert_array_equal(encodings[0].encode(table), encodings[0].encode(tables[0]))
+
+
+def test_what_a_column_of_dates_may_not_hold_later():
+    table = mixed_table(400)[["age"]].assign(when=DATES)
+    encoding, _ = fit(table)
+    for cells, held in [(1, "numbers"), ("soon", "text"), (pd.Timedelta("1D"), "durations")]:
+        with pytest.raises(ValueError, match=f"'when' held dates, now it holds {held}"):
+            encoding.encode(table.assign(when=cells))
+    assert not encoding.encode(table.assign(when=None))[:, 1:].any()
+
+
+def test_dates_look_at_layout_rows_for_cycles_and_at_training_rows_for_the_rest():
+    table = mixed_table(400)[["age"]].assign(when=DATES.dt.normalize())
+    later = table.assign(when=table["when"].where(table.index < 300, pd.Timestamp("2042-01-31 12:00")))
+    rows = np.arange(400)
+    first, second = (fit_encoding(its, rows[:300], rows[:300])[0] for its in (table, later))
+    assert first == second and first.dates[0].cycles == ("time of year", "day of week")
+    changed = table.assign(when=table["when"].where(table.index < 200, pd.Timestamp("2042-01-31")))
+    first, second = (fit_encoding(its, rows, rows[:200])[0] for its in (table, changed))
+    assert first == second
+
+
+def test_dates_without_use_are_dropped():
+    table = mixed_table()[["age"]].assign(same=pd.Timestamp("2024-01-31"), never=pd.NaT)
+    assert fit(table)[0].columns[1:] == (Dropped("same", "constant"), Dropped("never", "all missing"))
+
+
+def test_the_name_of_the_days_must_be_free():
+    with pytest.raises(ValueError, match="column 'when: days' must have another name.*dates 'when'"):
+        fit(pd.DataFrame({"when: days": np.arange(60), "when": DATES[:60]}))
+
+
+def test_durations_are_numbers():
+    seconds = np.arange(60.0) ** 2
+    expected, _ = fit(pd.DataFrame({"took": seconds}))
+    durations = pd.DataFrame({"took": pd.to_timedelta(seconds, unit="s")})
+    assert fit(durations)[0] == expected
+    np.testing.assert_array_equal(expected.encode(durations), expected.encode(pd.DataFrame({"took": seconds})))
+
+
+def test_a_column_with_rare_levels_says_how_frequent_they_are():
+    table = mixed_table(400).assign(street=np.sqrt(np.arange(400)).astype(int).astype(str))
+    encoding, _ = fit(table)
+    inputs = encoding.encode(table.assign(street=["19", "2", "1", "0", "unseen"] * 80))
+    place = encoding.input_names.index("street: frequency")
+    np.testing.assert_allclose(inputs[:5, place], np.log([39, 5, 3, 1, 1]) / np.log(400), rtol=1e-6)
+    tensors, document = encoding.to_tensors()
+    assert Encoding.from_tensors(tensors, json.loads(json.dumps(document))) == encoding
+    few, _ = fit(table, train_rows=np.arange(100))
+    np.testing.assert_allclose(few.encode(table)[[120, 99], place], [0, np.log(19) / np.log(100)], rtol=1e-6)
 
 
 def test_binned_columns_are_categories():
@@ -339,3 +437,87 @@ def test_the_first_cell_that_spoils_a_column_of_numbers_is_shown() -> None:
     mixed = frame.assign(tenure=[*range(12), "12", *range(27)])
     with pytest.raises(ValueError, match=r"now it holds mixed values \(the first: '12' in row 12\)"):
         encoding.encode(mixed)
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_encodings_differ_in_numeric_columns_alone(name):
+    robust, encoding = (fit(NUMBERS_AND_MORE, name=its)[0] for its in ("robust", name))
+    inputs = encoding.encode(NUMBERS_AND_MORE)
+    assert encoding.name == name and encoding.column_names == robust.column_names
+    assert inputs.shape == (400, encoding.n_inputs) == (400, len(set(encoding.input_names)))
+    assert inputs.dtype == np.float32 and inputs.flags.c_contiguous
+    assert np.isfinite(inputs).all() and np.abs(inputs).max() <= 3
+    of_columns = [place for place, its in enumerate(encoding.input_names) if its in robust.input_names]
+    same = range(0 if name != "quantile" else len(robust.numeric), robust.n_inputs)
+    np.testing.assert_array_equal(inputs[:, of_columns][:, same], robust.encode(NUMBERS_AND_MORE)[:, same])
+    assert (len(of_columns) < encoding.n_inputs) == name.startswith("piecewise")
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_any_encoding_is_saved_exactly(name):
+    encoding, _ = fit(NUMBERS_AND_MORE, name=name)
+    encoding = aligned([encoding, fit(NUMBERS_AND_MORE, name=name, train_rows=np.arange(90))[0]])[1]
+    tensors, document = encoding.to_tensors()
+    assert all(array.dtype == np.float64 and array.ndim == 1 for array in tensors.values())
+    again = Encoding.from_tensors(tensors, json.loads(json.dumps(document)))
+    assert again == encoding
+    np.testing.assert_array_equal(again.encode(NUMBERS_AND_MORE), encoding.encode(NUMBERS_AND_MORE))
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_any_encoding_looks_at_training_rows_alone(name):
+    changed = NUMBERS_AND_MORE.copy()
+    changed.loc[200:, ["age", "run"]] = -1e6
+    first, second = (fit(table, name=name, train_rows=np.arange(200))[0] for table in (NUMBERS_AND_MORE, changed))
+    assert first == second
+    assert fit(changed, name=name)[0] != first
+
+
+def test_bins_by_trees_look_at_targets_of_training_rows_alone():
+    rows, train_rows, targets = np.arange(400), np.arange(200), target_of(NUMBERS_AND_MORE)
+    others = np.where(rows < 200, targets, 1 - targets)
+    first, second, third = (
+        fit_encoding(NUMBERS_AND_MORE, rows, train_rows, (), "piecewise_tree", its)[0]
+        for its in (targets, others, rows // 30 % 2)
+    )
+    assert first == second != third
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_rows_are_encoded_by_themselves(name):
+    encoding, _ = fit(NUMBERS_AND_MORE, name=name)
+    inputs = encoding.encode(NUMBERS_AND_MORE)
+    for rows in (slice(0, 1), slice(7, 19)):
+        np.testing.assert_array_equal(inputs[rows], encoding.encode(NUMBERS_AND_MORE[rows]))
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_a_missing_cell_has_its_indicator_and_nothing_else(name):
+    encoding, _ = fit(NUMBERS_AND_MORE, name=name)
+    inputs = encoding.encode(NUMBERS_AND_MORE.assign(income=np.nan, run=np.nan))
+    on = {its for its, values in zip(encoding.input_names, inputs.T, strict=True) if values.any()}
+    assert {its for its in on if its.startswith(("income", "run"))} == {"income is missing"}
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_a_column_that_does_not_vary_on_the_training_rows_is_zero_in_any_encoding(name):
+    table = NUMBERS_AND_MORE.assign(run=np.arange(400) // 200, late=np.where(np.arange(400) < 200, np.nan, 1.5))
+    encoding, _ = fit(table, name=name, train_rows=np.arange(200))
+    inputs = encoding.encode(table)
+    for its, values in zip(encoding.input_names, inputs.T, strict=True):
+        if its.startswith(("run", "late")) and its != "late is missing":
+            assert not values.any()
+
+
+@pytest.mark.parametrize("name", ["piecewise", "piecewise_tree"])
+def test_inputs_of_a_wide_table_are_bounded(name):
+    rng = np.random.default_rng(0)
+    for n_columns in (60, 400, 1600):
+        table = rng.normal(size=(300, n_columns))
+        assert fit(table, name=name)[0].n_inputs <= max(MOST_INPUTS, n_columns)
+
+
+def test_bins_need_a_target():
+    rows = np.arange(400)
+    with pytest.raises(ValueError, match="'piecewise_tree' needs the target"):
+        fit_encoding(NUMBERS_AND_MORE, rows, rows, name="piecewise_tree")

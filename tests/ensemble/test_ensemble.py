@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from sklearn.preprocessing import OneHotEncoder
 
 import hpsearch
 from hpsearch.data.dataset import prepare
-from hpsearch.ensemble.ensemble import Ensemble
+from hpsearch.ensemble.ensemble import BLOCK_HEIGHT, Ensemble
 from hpsearch.mlp.initialisers import Start, initial_stack
 from hpsearch.mlp.stack import Architecture
 from hpsearch.orchestrator.estimators import EstimatorPredictor
@@ -33,15 +34,24 @@ def table(n_rows=200):
 
 
 def ensemble_for(y) -> Ensemble:
-    dataset = prepare(table(), y)
+    """Two members whose inputs are encoded alike, and a third with inputs of its own, and more of them."""
+    dataset, other = prepare(table(), y), prepare(table(), y, categorical=["age"])
+    assert other.n_inputs > dataset.n_inputs
     loss = "squared_error" if dataset.task == "regression" else "softmax_cross_entropy"
     networks = []
-    for seed, hidden in enumerate([(8,), (8,), (5, 4)]):
-        sizes = (dataset.n_inputs, *hidden, dataset.n_outputs)
-        stack = initial_stack(Architecture(sizes), [Start("he_normal", 0.0, 0.0)], np.array([seed], dtype=np.uint64))
+    for seed, (n_inputs, hidden) in enumerate([(dataset.n_inputs, (8,))] * 2 + [(other.n_inputs, (5, 4))]):
+        architecture = Architecture((n_inputs, *hidden, dataset.n_outputs))
+        stack = initial_stack(architecture, [Start("he_normal", 0.0, 0.0)], np.array([seed], dtype=np.uint64))
         networks.append(Network(stack, loss))
-    votes = np.array([0.5, 0.25, 0.25])
-    return Ensemble("top_models", dataset.encoding, dataset.target, tuple(networks), votes, {"honest_score": -0.5})
+    return Ensemble(
+        name="top_models",
+        encodings=(dataset.encoding, other.encoding),
+        target=dataset.target,
+        networks=tuple(networks),
+        votes=np.array([0.5, 0.25, 0.25]),
+        about={"honest_score": -0.5},
+        places=(0, 0, 1),
+    )
 
 
 TARGETS = {
@@ -68,11 +78,50 @@ def test_a_loaded_ensemble_predicts_bit_by_bit_what_the_saved_one_did(kind, tmp_
 
 def test_probabilities_are_the_weighted_mean_of_the_members():
     ensemble = ensemble_for(TARGETS["numbers"])
-    inputs = ensemble.encoding.encode(table())
-    expected = sum(vote * net.predict(inputs) for vote, net in zip(ensemble.votes, ensemble.networks, strict=True))
+    encoded = [encoding.encode(table()) for encoding in ensemble.encodings]
+    inputs = [encoded[place] for place in ensemble.places]
+    expected = sum(
+        vote * net.predict(own) for vote, net, own in zip(ensemble.votes, ensemble.networks, inputs, strict=True)
+    )
     np.testing.assert_allclose(ensemble.predict_proba(table()), expected, rtol=1e-6)
     assert_array_equal(ensemble.classes_, [1, 2, 3])
     assert_array_equal(ensemble.predict(table()), ensemble.classes_[expected.argmax(axis=1)])
+
+
+@pytest.mark.parametrize("kind", ["numbers", "regression"])
+def test_a_row_is_predicted_alike_in_any_place_and_company(kind):
+    ensemble, X = ensemble_for(TARGETS[kind]), table(BLOCK_HEIGHT + 100)
+    everything = ensemble.predict(X) if kind == "regression" else ensemble.predict_proba(X)
+    generator = np.random.default_rng(0)
+    for n_rows in (1, 2, 13, 65, len(X)):
+        rows = generator.permutation(len(X))[:n_rows]
+        some = X.iloc[rows]
+        again = ensemble.predict(some) if kind == "regression" else ensemble.predict_proba(some)
+        assert_array_equal(again, everything[rows])
+
+
+def test_a_bad_cell_beyond_the_first_block_is_named():
+    X = table(BLOCK_HEIGHT + 100).astype({"age": object})
+    X.loc[BLOCK_HEIGHT + 7, "age"] = "old"
+    where = rf"X\[{BLOCK_HEIGHT}:{BLOCK_HEIGHT + 100}\] .*'age' held numbers.*'old' in row 7"
+    for given in (X, X.to_numpy(dtype=object), X.to_numpy(dtype=object).tolist()):
+        with pytest.raises(ValueError, match=where):
+            ensemble_for(TARGETS["text"]).predict(given)
+
+
+def test_memory_does_not_grow_with_the_rows():
+    ensemble = ensemble_for(TARGETS["numbers"])
+
+    def needed(X):
+        tracemalloc.start()
+        answer = ensemble.predict_proba(X)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return peak - answer.nbytes
+
+    short, long = (table(n_blocks * BLOCK_HEIGHT) for n_blocks in (2, 12))
+    # a row's sum, and whether its cells are missing
+    assert needed(long) < needed(short) + 20 * (len(long) - len(short))
 
 
 def test_a_regression_ensemble_has_no_probabilities():
@@ -148,6 +197,11 @@ def test_networks_of_another_size_are_refused():
         replace(ensemble, networks=other.networks)
     with pytest.raises(ValueError, match="votes must be one per network, 3, but got 2"):
         replace(ensemble, votes=np.array([0.5, 0.5]))
+    with pytest.raises(ValueError, match="places must be one per network, from 0 to 1"):
+        replace(ensemble, places=(0, 0, 2))
+    stranger = prepare(table().drop(columns="age"), TARGETS["text"]).encoding
+    with pytest.raises(ValueError, match="encodings must be one or more, of the same raw columns"):
+        replace(ensemble, encodings=(ensemble.encoding, stranger))
 
 
 def test_an_ensemble_says_in_a_line_what_it_is():
@@ -160,7 +214,7 @@ def test_estimators_that_are_not_ours_vote_and_are_loaded_with_what_they_need(tm
     reading = ColumnTransformer([("levels", OneHotEncoder(), ["colour"])], remainder=SimpleImputer())
     pipelines = [make_pipeline(reading, RandomForestClassifier(n, random_state=0)).fit(X, dataset.y) for n in (2, 3)]
     members = tuple(EstimatorPredictor(pipeline, dataset.target, 3) for pipeline in pipelines)
-    ensemble = Ensemble("top_models", dataset.encoding, dataset.target, members, np.array([0.25, 0.75]))
+    ensemble = Ensemble("top_models", (dataset.encoding,), dataset.target, members, np.array([0.25, 0.75]))
     ensemble.save(tmp_path / "model")
     loaded = hpsearch.load(tmp_path / "model")
     shuffled = X[["age", "size", "colour"]]
@@ -183,7 +237,7 @@ def test_a_type_that_nobody_knows_is_refused_unless_the_user_trusts_it(tmp_path)
     unknown.classes_ = np.array([0, 1])
     trusted = (f"{__name__}.Unknown",)
     member = EstimatorPredictor(unknown, dataset.target, dataset.n_inputs, trusted)
-    ensemble = Ensemble("best", dataset.encoding, dataset.target, (member,), np.ones(1))
+    ensemble = Ensemble("best", (dataset.encoding,), dataset.target, (member,), np.ones(1))
     with pytest.raises(ValueError, match="Unknown holds objects of type"):
         replace(ensemble, networks=(replace(member, trusted=()),)).save(tmp_path / "other")
     ensemble.save(tmp_path / "model")

@@ -158,7 +158,7 @@ def test_groups_and_weights_are_routed(cancer):
         params = {"groups": groups, "sample_weight": weights}
         found = cross_validate(search, X, y, cv=GroupKFold(2), params=params, return_estimator=True)
     for one in found["estimator"]:
-        assert one.n_splits_ == 2 and len(one.result_.ensemble.folds) == 2
+        assert one.n_splits_ == 2 and len(one.result_.ensemble.encodings) == 2
 
 
 def test_folds_may_be_of_groups_or_of_time():

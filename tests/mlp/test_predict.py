@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from hpsearch.mlp.activations import ACTIVATIONS
 from hpsearch.mlp.initialisers import Start, initial_stack
 from hpsearch.mlp.losses import LOSSES
-from hpsearch.mlp.predict import CHUNK_HEIGHT, last_layers, last_layers_naive, predict
+from hpsearch.mlp.predict import CHUNK_HEIGHT, add_votes, last_layers, last_layers_naive, predict
 from hpsearch.mlp.stack import Architecture, Stack
 
 LAYERS = [(False, False), (True, False), (False, True), (True, True)]
@@ -75,6 +75,18 @@ def test_a_row_is_predicted_alike_in_any_company(stack, inputs):
         assert_array_equal(last_layers(stack, inputs, np.arange(n_rows)), everything[:, :n_rows])
 
 
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("sizes", [(7, 3), (5, 12, 12, 5, 2), (64, 128, 128, 10), (100, 33, 1)])
+def test_a_row_is_predicted_alike_in_any_place(activation, sizes):
+    stack = networks(Architecture(sizes, activation, pieces=3, batch_norm=True, residual=True), n_models=1)
+    generator = np.random.default_rng(0)
+    inputs = generator.standard_normal((200, sizes[0])).astype(np.float32)
+    everything = last_layers(stack, inputs, np.arange(200))
+    for n_rows in (1, 9, 70, 200):
+        rows = generator.permutation(200)[:n_rows]
+        assert_array_equal(last_layers(stack, inputs, rows), everything[:, rows])
+
+
 def test_a_model_predicts_alike_in_any_company(stack, inputs):
     rows = np.arange(100)
     together = last_layers(stack, inputs, rows)
@@ -117,6 +129,14 @@ def test_the_link_of_the_loss_turns_last_layers_into_predictions(loss, stack, in
         assert_array_equal(answers.argmax(axis=2), last.argmax(axis=2))
     else:
         assert_array_equal(answers, last)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_votes_are_added_to_what_is_there(loss, stack, inputs):
+    one = Stack(stack.architecture, stack.weights[:1])
+    outputs = np.full((700, 3), 0.5)
+    add_votes(one, loss, inputs, 0.25, outputs)
+    assert_allclose(outputs, 0.5 + 0.25 * predict(one, loss, inputs, np.arange(700))[0], rtol=1e-6, atol=1e-6)
 
 
 def test_softmax_of_logits_are_probabilities(stack, inputs):

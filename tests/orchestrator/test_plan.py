@@ -2,11 +2,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hpsearch.orchestrator.effort import EFFORTS
 from hpsearch.orchestrator.halving import Rung
 from hpsearch.orchestrator.plan import (
     FEWEST_STAGED,
     MIN_EPOCHS,
-    MIN_UPDATES,
     N_SEEDS,
     REPEAT,
     Plan,
@@ -115,9 +115,10 @@ def test_a_plan_of_lists_is_that_of_tuples():
 
 
 @pytest.mark.parametrize("steps", [1, 7, 100, 5000])
-def test_the_longest_trials_see_enough_minibatches(steps):
-    epochs = default_max_epochs(steps)
-    assert epochs * steps >= MIN_UPDATES and epochs >= MIN_EPOCHS and epochs % 9 == 0
+@pytest.mark.parametrize("effort", EFFORTS.values(), ids=EFFORTS)
+def test_the_longest_trials_see_enough_minibatches(steps, effort):
+    epochs = default_max_epochs(steps, effort.n_updates)
+    assert epochs * steps >= effort.n_updates and epochs >= MIN_EPOCHS and epochs % 9 == 0
 
 
 def test_a_rung_is_as_short_as_its_minibatches_allow():

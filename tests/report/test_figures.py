@@ -9,7 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hpsearch.data.scoring import Scorer
+from hpsearch.data.target import Target
 from hpsearch.ensemble.candidates import COLUMNS
+from hpsearch.ensemble.selection import Selection
 from hpsearch.record.tables import TrialHistory, history_table
 from hpsearch.report import figures
 from hpsearch.report.figures import RungCost, Shade
@@ -58,6 +61,7 @@ def made_up(
         decisions=boundary_check(trials, searched, 0),
         candidates=candidates([]),
         leaderboard=_leaderboard(float(best["valid_value"])),
+        selection=selection(),
         chance=_chance(),
         best_config=searched.draw(0, 0, int(best["trial_number"])),
         best_value=float(best["valid_value"]),
@@ -66,6 +70,17 @@ def made_up(
         warnings=(),
     )
     return replace(findings, **changes)
+
+
+def selection(n_rows: int = 150, labels: Sequence[str] = ("no", "yes"), seed: int = 0) -> Selection:
+    """Selection rows whose classes come true as often as they are predicted to."""
+    rng = np.random.default_rng(seed)
+    predictions = rng.dirichlet(np.ones(len(labels)), n_rows)
+    codes = (rng.random((n_rows, 1)) > predictions.cumsum(axis=1)).sum(axis=1)
+    scorer = Scorer.of(None, Target("label", "binary" if len(labels) == 2 else "multiclass", np.array(labels)))
+    shown = np.arange(min(n_rows, 20))
+    table = pd.DataFrame({"x": predictions[shown, 0]})
+    return Selection(codes, predictions, np.arange(n_rows) % 5, None, scorer, shown, table, 0)
 
 
 def _trials(values: Sequence[Sequence[float]], space: SearchSpace, states: Sequence[str]) -> pd.DataFrame:
@@ -134,7 +149,12 @@ def candidates(trials: Sequence[int]) -> pd.DataFrame:
 
 def _chance() -> pd.DataFrame:
     verdicts = ["as it should be", "too high"]
-    shapes = {"hidden_layer_sizes": ["[64]", "[128]"], "initial_loss": [0.7, 1.4], "chance_loss": [0.693, 0.693]}
+    shapes = {
+        "encoding": "robust",
+        "hidden_layer_sizes": ["[64]", "[128]"],
+        "initial_loss": [0.7, 1.4],
+        "chance_loss": [0.693, 0.693],
+    }
     return pd.DataFrame(shapes | {"ratio": [1.01, 2.02], "verdict": verdicts, "sentence": verdicts})
 
 
@@ -353,3 +373,14 @@ def test_panels_reach_as_far_as_a_stage_drew() -> None:
     assert [label for _, label in record.ticks] == ["1e−5", "0.0001", "0.001", "0.01", "0.1"]
     units = figures.unit_coordinates(findings.trials, "learning_rate_init", LogUniform(1e-5, 1e-1))
     assert record.positions == pytest.approx([units[number] for number in (1, 4, 0, 2)])
+
+
+def test_the_most_important_columns_are_shown_and_the_others_counted() -> None:
+    drops = [5.0, 3.0, -1.0]
+    record = figures.importance(pd.DataFrame({"column": ["a", "b", 7], "importance": drops, "deviation": np.nan}))
+    assert record.columns == ["a", "b", "7"] and record.drops.tolist() == drops and record.n_others == 0
+    assert record.deviations.tolist() == [0, 0, 0]
+    wide = pd.DataFrame({"column": np.arange(50).astype(str), "importance": np.arange(50.0), "deviation": 0.5})
+    record = figures.importance(wide)
+    assert len(record.columns) == len(record.drops) == figures.MOST_COLUMNS
+    assert record.n_others == 50 - figures.MOST_COLUMNS

@@ -15,7 +15,7 @@ from hpsearch.report.page import headline, page, write_page
 from hpsearch.space.edges import EDGE, FLAT, INSIDE, UNDECIDED
 from hpsearch.space.refine import NARROWED
 from tests.report.test_course import staged
-from tests.report.test_figures import candidates, made_up
+from tests.report.test_figures import candidates, made_up, selection
 from tests.report.test_plots import ODD
 
 EVIL = "<script>alert('x')</script> & \"co\""
@@ -63,7 +63,14 @@ def evil() -> Findings:
     findings = made_up(title=EVIL, target=EVIL, scoring=EVIL, warnings=(EVIL,))
     diverged = findings.trials["outcome"] == "diverged"
     trials = findings.trials.assign(user_attrs_advice=np.where(diverged, EVIL, None))
-    return replace(findings, trials=trials, decisions=findings.decisions.assign(sentence=EVIL))
+    importance = pd.DataFrame({"column": [EVIL], "importance": [0.1], "deviation": [0.1]})
+    return replace(
+        findings,
+        trials=trials,
+        decisions=findings.decisions.assign(sentence=EVIL),
+        selection=selection(labels=("", EVIL)),
+        importance=importance,
+    )
 
 
 def test_sections_come_in_their_order() -> None:
@@ -71,7 +78,8 @@ def test_sections_come_in_their_order() -> None:
     assert outline.open == []
     headings = [
         "Made up", "Leaderboard", "Best configs", "The course of the search", "Score against each hyperparameter",
-        "Learning curves by rung", "What the search cost", "Members of the chosen ensemble", "Words",
+        "Learning curves by rung", "What the search cost", "Members of the chosen ensemble",
+        "Are the probabilities right?", "Words",
     ]  # fmt: skip
     assert [heading for heading in outline.headings if heading in headings] == headings
     assert "Final candidates" in Outline(page(made_up(candidates=candidates([0])))).headings
@@ -107,7 +115,7 @@ def test_warnings_stand_in_a_box_of_their_own() -> None:
 
 
 def test_tables() -> None:
-    summary, board, best, decisions, gaps, diverged, chance, members = Outline(page(made_up())).tables
+    summary, board, best, decisions, gaps, diverged, chance, members, reliability = Outline(page(made_up())).tables
     assert len(summary) == 11
     assert board[1] == ["best_model (chosen)", "1", "−0.071 ± 0.021", "−0.07500", "−0.3000"]
     assert best[0] == ["trial", "best value", "at epoch", "trained to", "state", "learning_rate_init", "dropout"]
@@ -120,6 +128,8 @@ def test_tables() -> None:
     assert diverged[1:] == [["3", "Diverged: try a tenth of it."], ["4", "Diverged: try a tenth of it."]]
     assert [row[:2] for row in decisions] == [["after", "verdict"], *[["random", UNDECIDED]] * 4]
     assert [row[0] for row in chance[1:]] == ["[128]", "[64]"]
+    assert reliability[0] == ["predicted", "rows", "mean predicted", "observed", "95 % interval"]
+    assert sum(int(row[1]) for row in reliability[1:]) == 150
     assert members[1][:5] == ["2", "100.0%", "−0.3000", "6", "ema"]
 
 
@@ -134,7 +144,7 @@ def test_what_is_marked() -> None:
 
 def test_what_was_decided_comes_before_what_was_only_looked_at() -> None:
     text = page(made_up(decisions=made_up().decisions.assign(verdict=[INSIDE, EDGE, FLAT, INSIDE])))
-    *_, decided, others, _, _, _, _ = Outline(text).tables
+    *_, decided, others, _, _, _, _, _ = Outline(text).tables
     assert [row[1] for row in decided[1:]] == [EDGE]
     assert [row[1] for row in others[1:]] == [INSIDE, FLAT, INSIDE]
     assert "<summary>What else was looked at: 2 inside, 1 flat</summary>" in text
@@ -251,3 +261,17 @@ def test_the_same_findings_give_the_same_bytes(tmp_path: Path) -> None:
 def test_a_title_that_is_no_valid_text_is_written_all_the_same(tmp_path: Path) -> None:
     write_page(made_up(title="caf\udce9"), tmp_path / "page.html")
     assert "<h1>caf?</h1>" in (tmp_path / "page.html").read_text("utf-8")
+
+
+def test_whether_probabilities_are_right_is_told_of_classes_only() -> None:
+    text = page(made_up())
+    assert "that of &#x27;yes&#x27;" in text and "Observed share against predicted probability" in text
+    assert "that of the most likely class" in page(made_up(selection=selection(labels=("a", "b", "c"))))
+    assert "Are the probabilities right?" not in page(made_up(task="regression"))
+
+
+def test_the_worth_of_the_columns_is_told_where_it_is_known() -> None:
+    table = pd.DataFrame({"column": [f"c{n}" for n in range(21)], "importance": 0.25, "deviation": 0.01})
+    text = page(made_up(importance=table))
+    assert "What the columns are worth" in Outline(text).headings and "Not shown: 1 column of less" in text
+    assert "What the columns are worth" not in page(made_up())

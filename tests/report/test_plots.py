@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import pandas as pd
 import pytest
 
+from hpsearch.ensemble.calibration import reliability
 from hpsearch.report import course, figures, plots
 from hpsearch.report.findings import Findings
 from hpsearch.space.distributions import Choice, Integer, LogUniform, Uniform
@@ -43,6 +45,9 @@ ODD["staged"] = staged()
 ODD["staged, odd names"] = staged(space={"</svg>": CHOICES, "n": Integer(1, 3), "x": LogUniform(1e-300, 1e300)})
 
 
+IMPORTANCE = pd.DataFrame({"column": ["a", "</svg>", LONG], "importance": [2.0, 0.0, -0.1], "deviation": 0.2})
+
+
 def drawings(findings: Findings) -> list[str]:
     """All figures of the findings."""
     costs = figures.rung_costs(findings)
@@ -53,6 +58,8 @@ def drawings(findings: Findings) -> list[str]:
         *(plots.draw_panel(panel, len(costs), findings.scoring) for panel in figures.panels(findings)),
         *(plots.draw_range_course(one) for one in courses if isinstance(one, course.RangeCourse)),
         *(plots.draw_choice_course(one) for one in courses if isinstance(one, course.ChoiceCourse)),
+        plots.draw_reliability(reliability(findings.selection)),
+        plots.draw_importance(figures.importance(IMPORTANCE)),
         plots.draw_bars([cost.label for cost in costs], [cost.n_epochs for cost in costs], "Epochs"),
     ]
 

@@ -34,7 +34,7 @@ def test_a_stage_is_a_latin_hypercube_of_the_space(n: int) -> None:
 
 def test_roles_share_a_stage() -> None:
     space = SearchSpace.of({"rate": Uniform(0.0, 1.0), "loss": Choice(["a", "b", "c"])})
-    proposal = Proposal(space, {"rate": Focus(0.3, 0.01)}, {"loss": ("b",)}, (Strip("rate", 0.8, 1.0),))
+    proposal = Proposal(space, {"rate": Focus(0.3, 0.01)}, {"loss": (0.0, 1.0, 0.0)}, (Strip("rate", 0.8, 1.0),))
     configs = proposal.draw(0, 1, 400)
     rates = np.array([config["rate"] for config in configs], float)
     kept = np.array([config["loss"] == "b" for config in configs])
@@ -50,3 +50,11 @@ def test_a_focus_folds_its_normal_distribution_into_the_range(centre: float, wid
     assert positions.min() >= 0 and positions.max() <= 1
     if 4 * width < min(centre, 1 - centre):
         assert positions.std() == pytest.approx(width, rel=0.02)
+
+
+def test_choices_are_drawn_by_their_shares() -> None:
+    space = SearchSpace.of({"loss": Choice(["a", "b", "c"])})
+    drawn = [config["loss"] for config in Proposal(space, shares={"loss": (0.2, 0.8, 0.0)}).draw(0, 1, 400)]
+    for value, share in zip("abc", (0.2, 0.8, 0.0), strict=True):
+        expected = (1 - WHOLE_SHARE) * share + WHOLE_SHARE / 3
+        assert drawn.count(value) / 400 == pytest.approx(expected, abs=0.02)

@@ -103,8 +103,9 @@ def test_the_best_trial_is_never_lost(seed: int) -> None:
         if pd.notna(best[f"params_{name}"]):
             low, high = focus.span
             assert low - 1e-9 <= proposal.space.distributions[name].to_unit(best[f"params_{name}"]) <= high + 1e-9
-    for name, kept in proposal.kept.items():
-        assert best[f"params_{name}"] in kept
+    for name, shares in proposal.shares.items():
+        assert sum(shares) == pytest.approx(1)
+        assert shares[proposal.space.distributions[name].values.index(best[f"params_{name}"])] > 0  # type: ignore[union-attr]
 
 
 def test_more_trials_allow_a_narrower_focus() -> None:
@@ -147,7 +148,8 @@ def test_clearly_worse_choices_are_drawn_over_the_whole_space_only(as_text: bool
     if as_text:
         trials["params_hidden_layer_sizes"] = [as_stored(value) for value in trials["params_hidden_layer_sizes"]]
     proposal, decisions = refine(trials, Proposal.of(SPACE), 0)
-    assert proposal.kept == {"hidden_layer_sizes": ((128, 128), (256,))}
+    shares = proposal.shares["hidden_layer_sizes"]
+    assert shares[0] == 0 and shares[1] > shares[2] > 0
     drawn = [config["hidden_layer_sizes"] for config in proposal.draw(0, 1, 300)]
     assert drawn.count((64,)) / 300 == pytest.approx(WHOLE_SHARE / 3, abs=0.02)
     dropped = decisions[decisions["verdict"].str.startswith("dropped")]
@@ -155,6 +157,21 @@ def test_clearly_worse_choices_are_drawn_over_the_whole_space_only(as_text: bool
     assert (
         dropped["sentence"].item().startswith("hidden_layer_sizes: (64,) has 0 of the best 32 trials, 32 of all 96; ")
     )
+
+
+def test_the_choice_of_most_good_trials_is_drawn_more_often() -> None:
+    """However often each was drawn before."""
+    space = SearchSpace.of({"encoding": Choice(["a", "b", "c", "d"])})
+    n_drawn = {"a": 4, "b": 12, "c": 6, "d": 8}
+    configs = [{"encoding": value} for value, n in n_drawn.items() for _ in range(n)]
+    rng = np.random.default_rng(0)
+    trials = table(space, configs, lambda config: (config["encoding"] == "b") + 0.5 * float(rng.standard_normal()))
+    proposal, decisions = refine(trials, Proposal.of(space), 0)
+    shares = dict(zip("abcd", proposal.shares["encoding"], strict=True))
+    assert max(shares, key=lambda value: shares[value]) == "b" and 0.4 < shares["b"] < 0.7
+    favoured = decisions[decisions["verdict"].str.startswith("favoured")]
+    assert favoured["verdict"].tolist() == ["favoured: 'b'"]
+    assert f"{shares['b']:.0%} of most draws take it" in favoured["sentence"].item()
 
 
 def test_conditional_hyperparameters_are_narrowed_among_the_trials_that_have_them() -> None:
