@@ -95,3 +95,11 @@ def test_the_shortest_rung_of_networks_follows_from_their_minibatches(wine):
 
 def test_nan_as_the_score_of_an_error_is_no_wish(wine):
     problem_of(*wine, error_score=math.nan, space={"dropout": Uniform(0.0, 0.1)})
+
+
+def test_labels_may_be_smoothed_where_labels_are_scored(wine):
+    for scoring, is_searched in (("accuracy", True), (None, False), ("neg_log_loss", False)):
+        problem, _ = problem_of(*wine, scoring=scoring)
+        assert ("label_smoothing" in problem.drawing.space.distributions) == is_searched
+    problem, _ = problem_of(*wine, scoring="accuracy", space={"loss": "multiclass_hinge"})
+    assert "label_smoothing" not in problem.drawing.space.distributions
