@@ -90,7 +90,7 @@ def test_the_test_score_is_that_of_what_is_taken_home(asked, tmp_path):
     """Votes and weights of the members arrive in the model folder as they were chosen."""
     X, y = asked["X"], asked["y"]
     train, test = np.arange(300), np.arange(300, len(y))
-    result = search(**asked | {"X": X[train], "y": y[train]}, X_test=X[test], y_test=y[test])
+    result = search(**asked | {"X": X[train], "y": y[train]}, X_test=X[test], y_test=y[test], refit=False)
     result.save(tmp_path / "model")
     ensemble = load(tmp_path / "model")
     errors = ensemble.predict(X[test]) - y[test]
@@ -125,7 +125,8 @@ def test_no_ensemble_takes_longer_than_it_may():
     assert free.max() > limit
     assert search(X, y, **asked, max_predict_ms=limit).leaderboard()["predict_ms"].max() <= limit
     least = search(X, y, **asked, max_predict_ms=1e-9).leaderboard()
-    assert least["predict_ms"].tolist() == pytest.approx([free.min()] * len(least))
+    assert least["predict_ms"].nunique() == 1 and least["predict_ms"].max() <= free.min()
+    assert (least["n_members"] == 1).all()
 
 
 def test_the_time_of_an_estimator_cannot_be_limited():
