@@ -167,8 +167,9 @@ def _leaderboard(findings: Findings) -> str:
     else:
         del columns["test score"]
     loss = "squared error" if findings.task == "regression" else "log-loss"
+    rivals = [name for name in CHOSEN_FROM if name != FAVOURITE]
     reason = (
-        f"Chosen is {FAVOURITE}, unless another of {', '.join(CHOSEN_FROM)} has clearly less {loss} on the "
+        f"Chosen is {FAVOURITE}, unless {' or '.join(rivals)} has clearly less {loss} on the "
         f"{counted(findings.n_rows['select'], 'selection row')}, by more than two standard errors of the difference, "
         "whatever the score; errors not yet seen are reckoned in. The other kinds are there to be compared. So another "
         "row may look better by the score: such a difference is mostly noise."
@@ -507,8 +508,7 @@ def _table(
     kinds = [' class="text long"' if name in long else ' class="text"' if name in text else "" for name in columns]
 
     def row(tag: str, cells: Sequence[str], mark: str = "") -> str:
-        breaking = "_<wbr>" if tag == "th" else "_"
-        inside = (f"<{tag}{kind}>{escape(cell).replace('_', breaking)}</{tag}>" for kind, cell in zip(kinds, cells, strict=True))
+        inside = (f"<{tag}{kind}>{cell}</{tag}>" for kind, cell in zip(kinds, map(escape, cells), strict=True))
         return f"<tr{mark}>{''.join(inside)}</tr>"
 
     rows = list(zip(*columns.values(), strict=True))
@@ -517,7 +517,7 @@ def _table(
     marks = (' class="marked"' if position in marked else "" for position in range(most))
     body = "\n".join(row("td", cells, mark) for cells, mark in zip(rows, marks, strict=False))
     more = f'<p class="note">… and {len(rows) - most:,} more.</p>' if len(rows) > most else ""
-    head = row("th", list(columns))
+    head = row("th", list(columns)).replace("_", "_<wbr>")
     return f'<div class="scroll"><table><thead>{head}</thead>\n<tbody>{body}</tbody></table>{more}</div>\n'
 
 
