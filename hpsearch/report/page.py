@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hpsearch.ensemble.average import FAVOURITE
 from hpsearch.ensemble.calibration import brier_score, reliability
+from hpsearch.ensemble.kinds import CHOSEN_FROM
 from hpsearch.orchestrator.plan import Plan
 from hpsearch.record.folder import write_file
 from hpsearch.report import course, figures, plots, remarks
@@ -30,6 +32,7 @@ from hpsearch.report.findings import (
     summary_table,
     with_deviation,
 )
+from hpsearch.space.distributions import Choice
 from hpsearch.space.edges import DIVERGENCE, EDGE, FLAT, INSIDE, NATURAL_BOUND, UNDECIDED
 from hpsearch.space.refine import NARROWED
 
@@ -70,7 +73,8 @@ p { margin: .5rem 0 1rem; max-width: 46rem; }
 table { border-collapse: collapse; font-size: .9rem; line-height: 1.4; }
 th, td { padding: .38rem .7rem .38rem .4rem; text-align: right; vertical-align: top; white-space: nowrap;
   border-bottom: 1px solid var(--hair); font-variant-numeric: tabular-nums; }
-th { color: var(--muted); font-weight: 500; } .text { text-align: left; }
+th { color: var(--muted); font-weight: 500; vertical-align: bottom; white-space: normal; overflow-wrap: normal; }
+.text { text-align: left; }
 td.long { white-space: normal; min-width: 16rem; }
 details { margin: .5rem 0 1.5rem; } summary { color: var(--muted); cursor: pointer; }
 tr.marked td { background: var(--mark); font-weight: 600; } .summary td:first-child { color: var(--muted); }
@@ -148,23 +152,27 @@ def _leaderboard(findings: Findings) -> str:
         "honest score": [with_deviation(score, deviation) for score, deviation in honest],
         "test score": numbers(board["test_score"]),
         "value chosen on": numbers(board["valid_value"]),
+        "size, MB": numbers(board["size_mb"], 2),
+        "ms for 1,000 rows": numbers(board["predict_ms"], 2),
     }
     sentence = (
         "The honest score is that of predicting each fifth of the selection rows by what is chosen on the other four, "
         "± the deviation between the fifths (not a standard error). In the chosen row the kind of ensemble is part of "
-        "that choice, in the others only the number of its models. The value chosen on is the score on the validation "
-        "rows, which flatters, for they also ranked the trials."
+        "that choice, in the others only which models vote. The value chosen on is the score on the validation rows, "
+        "which flatters, for they also ranked the trials. Sizes, times (counted, of one core) and scores are those of "
+        "the models that were searched, before any of them was trained again on all rows."
     )
     if findings.n_rows["test"]:
         sentence += " The test rows were used for nothing else."
     else:
         del columns["test score"]
     loss = "squared error" if findings.task == "regression" else "log-loss"
+    rivals = [name for name in CHOSEN_FROM if name != FAVOURITE]
     reason = (
-        f"Chosen is the kind with the least {loss} on the {counted(findings.n_rows['select'], 'selection row')}, "
-        "whatever the score, and errors not yet seen are reckoned in. Of each kind the most models vote whose loss is "
-        "within one standard error of the least. So another row may look better by the score: such a difference is "
-        "mostly noise."
+        f"Chosen is {FAVOURITE}, unless {' or '.join(rivals)} has clearly less {loss} on the "
+        f"{counted(findings.n_rows['select'], 'selection row')}, by more than two standard errors of the difference, "
+        "whatever the score; errors not yet seen are reckoned in. The other kinds are there to be compared. So another "
+        "row may look better by the score: such a difference is mostly noise."
     )
     marked = np.flatnonzero(board["chosen"]).tolist()
     table = _table(columns, text=["ensemble"], marked=marked)
@@ -283,7 +291,7 @@ def _best_configs(findings: Findings) -> str:
     note = f"{_best_of(len(best), n_valued)} with a value, by the best value at the end of a rung."
     note += " First is the best candidate." if findings.best_trial is not None else ""
     note += f" Fixed in all of them: {fixed}." if fixed else ""
-    return f"<h2>Best configs</h2>\n<p>{note}</p>\n{_table(columns, text=['state'])}"
+    return f"<h2>Best configs</h2>\n<p>{note}</p>\n{_table(columns, text=['state', *_choices(findings)])}"
 
 
 def _best_of(n_best: int, n_trials: int) -> str:
@@ -407,7 +415,7 @@ def _members(findings: Findings) -> str:
     }
     return (
         f"<h2>Members of the chosen ensemble</h2>\n<p>{escape(chosen)}: {counted(len(members), 'model')}.</p>\n"
-        f"{_table(columns, text=['weights'], most=len(members))}"
+        f"{_table(columns, text=['weights', *_choices(findings)], most=len(members))}"
     )
 
 
@@ -500,7 +508,7 @@ def _table(
     kinds = [' class="text long"' if name in long else ' class="text"' if name in text else "" for name in columns]
 
     def row(tag: str, cells: Sequence[str], mark: str = "") -> str:
-        inside = (f"<{tag}{kind}>{escape(cell)}</{tag}>" for kind, cell in zip(kinds, cells, strict=True))
+        inside = (f"<{tag}{kind}>{cell}</{tag}>" for kind, cell in zip(kinds, map(escape, cells), strict=True))
         return f"<tr{mark}>{''.join(inside)}</tr>"
 
     rows = list(zip(*columns.values(), strict=True))
@@ -509,7 +517,7 @@ def _table(
     marks = (' class="marked"' if position in marked else "" for position in range(most))
     body = "\n".join(row("td", cells, mark) for cells, mark in zip(rows, marks, strict=False))
     more = f'<p class="note">… and {len(rows) - most:,} more.</p>' if len(rows) > most else ""
-    head = row("th", list(columns))
+    head = row("th", list(columns)).replace("_", "_<wbr>")
     return f'<div class="scroll"><table><thead>{head}</thead>\n<tbody>{body}</tbody></table>{more}</div>\n'
 
 
@@ -518,6 +526,11 @@ def _config_columns(findings: Findings, numbered: Sequence[int]) -> dict[str, li
     names = list(findings.space.distributions)
     trials = findings.trials.set_index("number").reindex(columns=[f"params_{name}" for name in names])
     return {name: [_cell(value) for value in trials[f"params_{name}"].loc[list(numbered)].tolist()] for name in names}
+
+
+def _choices(findings: Findings) -> list[str]:
+    """The searched hyperparameters that are no ranges."""
+    return [name for name, entry in findings.space.distributions.items() if isinstance(entry, Choice)]
 
 
 def _cell(value: Any) -> str:

@@ -136,6 +136,8 @@ def _leaderboard(value: float) -> pd.DataFrame:
             "honest_score": [-0.0712, -0.08],
             "honest_deviation": [0.0213, 0.03],
             "test_score": [-0.075, math.nan],
+            "size_mb": [0.21, 0.63],
+            "predict_ms": [2.1, 6.3],
             "chosen": [True, False],
         }
     )
