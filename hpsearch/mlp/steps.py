@@ -34,6 +34,7 @@ from hpsearch.mlp.layers import (
     drop_rows,
     gather_rows,
     product,
+    product_with_transpose,
     transposed_product,
 )
 from hpsearch.mlp.losses import loss_and_gradient, smooth_targets
@@ -135,7 +136,7 @@ class Scratch(NamedTuple):
     deltas: Numbers
     norms: Numbers
     spare: Numbers
-    thin: Numbers
+    products: Numbers
     words: Words
 
 
@@ -227,7 +228,7 @@ def forward_pass(
             matrix = connected
         store = scratch.branches if layout.skips[layer] == 1 else scratch.values
         following = store[there : there + height * n_columns].reshape((height, n_columns))
-        product(values, matrix.reshape((n_in, n_columns)), following, scratch.thin)
+        product(values, matrix.reshape((n_in, n_columns)), following, scratch.products)
         if layer == n_layers - 1:
             bias = state.weights[layout.bias[layer] : layout.bias[layer] + n_out]
             targets = scratch.targets[: height * n_out].reshape((height, n_out))
@@ -312,7 +313,7 @@ def backward_pass(
         here = scratch.height * scratch.starts[layer]
         values = scratch.values[here : here + height * n_in].reshape((height, n_in))
         gradient = state.gradient[entry : entry + n_entries]
-        transposed_product(values, deltas, gradient.reshape((n_in, n_columns)), scratch.thin)
+        transposed_product(values, deltas, gradient.reshape((n_in, n_columns)), scratch.products)
         matrix = state.weights[entry : entry + n_entries]
         if settings.connection_threshold > 0:
             noise = noise_of(scratch, seed, n_updates, CONNECTIONS + layer, n_layers, n_entries)
@@ -322,7 +323,8 @@ def backward_pass(
             below_width = layout.columns[layer - 1]
             turn = (layer % 2) * region
             below = scratch.deltas[turn : turn + height * below_width]
-            np.dot(deltas, matrix.reshape((n_in, n_columns)).T, below[: height * n_in].reshape((height, n_in)))
+            inputs_deltas = below[: height * n_in].reshape((height, n_in))
+            product_with_transpose(deltas, matrix.reshape((n_in, n_columns)), inputs_deltas, scratch.products)
             if layout.skips[layer] == 1:
                 for i in range(height * n_in):
                     below[i] += above[i]

@@ -160,6 +160,7 @@ def _tile_of(n_vectors: int) -> Any:
         i < TILE_ROWS, j < n_vectors · LANES, k < n_in; the panel is that from `start` on in the flat `panels`, `out`
         is 2-D. Written as LLVM's instructions: of a loop in Python, the compiler would not keep the sums in registers.
         """
+
         def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
             arrays = {
                 name: make_array(signature.args[position])(context, builder, given[position])
