@@ -56,7 +56,7 @@ class Result:
 
     @property
     def test_score(self) -> float:
-        """The ensemble's score on the test rows; NaN without any."""
+        """The score on the test rows of `ensemble`, its members trained again or not; NaN without test rows."""
         return float(self.findings.chosen["test_score"])
 
     @property
@@ -194,7 +194,7 @@ def search(
             Distributions of Optuna and `scipy.stats` are understood.
         effort: how much to train: "quick", "standard" or "thorough", about 8 s, 25 s and 10 min for 20,000 rows of 20
             columns on two cores, growing with the rows. It stands for `n_trials` and `max_epochs` that are not given.
-        n_trials: the study's total, ≥ 1; 24, 48 or 320 by effort. A later call with more appends a fine stage of the
+        n_trials: the study's total, ≥ 1; 24, 40 or 320 by effort. A later call with more appends a fine stage of the
             missing ones; one with fewer changes nothing.
         max_epochs: of the longest trials, ≥ 1; by default enough for 1,200, 3,600 or 12,000 minibatches, by effort. The
             first rungs are a third and a ninth of it, and a 27th where that makes 300 minibatches.
@@ -229,10 +229,11 @@ def search(
             Probabilities are then of classes so weighted; to move decisions only, see `Result.threshold`.
         X_test, y_test: rows for nothing but a last score; or `test_size`, a share or a number of rows to take from X.
         refit: train the chosen members again on all rows but the test rows; by default so for our networks without
-            folds, which gain by it more than by anything else. The scores shown are of the models before.
+            folds, which gain by it more than by anything else. The scores shown are of the models before, but for
+            `test_score`, which is that of the ensemble returned.
         calibrate: scale the chosen ensemble's probabilities by a temperature, fitted on the selection rows; its honest
             score stands first in `leaderboard()`, above that without. See `ensemble.calibration`.
-        max_members: of the ensemble, ≥ 1; with `cv` each is a model per fold, unless it is trained again.
+        max_members: of the ensemble, ≥ 1, 10 by default; with `cv` each is a model per fold, unless `refit`.
         max_predict_ms: milliseconds, > 0, that the ensemble may take for 1,000 rows on one core: `predict_ms` of the
             leaderboard, which is counted and not measured. Our networks only.
         storage: None for memory; a file that keeps the trials, with a folder `<file>.fits` of checkpoints and lock

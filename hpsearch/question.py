@@ -80,8 +80,9 @@ def _refuse_limits(limits: Mapping[str, Any]) -> None:
 
 
 def _encodings(asked: SearchSpace) -> tuple[str, ...]:
-    """What `encoding` may be; all of them unless the user names some, or one."""
-    entry = asked.entries.get("encoding", Choice(ENCODINGS))
+    """What `encoding` may be; all of them unless the user names some, or one. Images stay images."""
+    default = ENCODINGS[0] if asked.entries.get("image_shape") else Choice(ENCODINGS)
+    entry = asked.entries.get("encoding", default)
     names = entry.values if isinstance(entry, Choice) else (entry,)
     for name in names:
         if name not in ENCODINGS:

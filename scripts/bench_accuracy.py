@@ -39,7 +39,7 @@ from accuracy.sets import BUILT_IN, PUBLIC_SETS, split
 from scipy.stats import t
 from sklearn.datasets import load_digits
 
-from hpsearch import search
+from hpsearch import CLASSIC, Choice, LogUniform, search
 
 MLP_SYSTEMS = ("rscv", "realmlp", "realmlp_ce", "realmlp_s", "tabm")
 BOOSTING = ("hgb", "hgb_tuned")
@@ -48,7 +48,14 @@ PAIRED_SEED = 0
 
 WITHOUT = {
     "refinement": {"refine": "off"},
+    "widening": {"space": {"learning_rate_init": LogUniform(5e-4, 2e-2, limits=(5e-4, 2e-2))}},
     "ema": {"space": {"ema_decay": 0.0}},
+    "bins": {"space": {"encoding": Choice(["robust", "quantile"])}},
+    "silu": {"space": {"activation": "relu"}},
+    "refit": {"refit": False},
+    "ensemble": {"max_members": 1},
+    "single_split": {"cv": 5},
+    "modern_recipe": {"space": CLASSIC},
 }
 """Part of our search → the arguments of `search` that leave it out."""
 
@@ -313,7 +320,7 @@ def main():
     ours = our_name(arguments.effort, None)
     if arguments.quick:
         arguments.sets, arguments.seeds, arguments.peers, arguments.without = (
-            ["breast_cancer", "diabetes"], [0], ["hgb"], ["refinement"]
+            ["breast_cancer", "diabetes"], [0], ["hgb"], ["refit"]
         )  # fmt: skip
         with tempfile.TemporaryDirectory() as folder:
             arguments.out = Path(folder)

@@ -26,7 +26,7 @@ def wine():
 def test_networks_are_searched_unless_an_estimator_is_given(wine):
     problem, epochs = problem_of(*wine)
     assert isinstance(problem.learner, MLPLearner) and epochs % 9 == 0
-    assert problem.drawing.first[0]["learning_rate_init"] == pytest.approx(5e-3)
+    assert problem.drawing.first[0]["learning_rate_init"] == pytest.approx(3e-3)
     problem, epochs = problem_of(*wine, estimator=LogisticRegression(), space=C)
     assert isinstance(problem.learner, EstimatorLearner) and epochs == 27
     assert problem.drawing.first == ({"C": 1.0},), "the estimator's own parameters are tried first"

@@ -74,7 +74,8 @@ class GradientCheck:
             point: "initial", or "burnt in" after a little training;
             part: "data", the loss of the data alone; "penalty", of the weights alone; "kernel", the gradient that
             training uses, penalties included, against the twin's;
-            group, layer: "matrix 1", "bias 1", "gain 1", "slope 1", …, and the number of the layer, from 1;
+            group, layer: "matrix 1", "bias 1", "gain 1", "frequency 1", "phase 1", "slope 1", …, and the number of the
+            layer, from 1;
             n_entries, n_checked, n_kinks: of the group, compared, and left out because the step crossed a kink;
             max_error: largest relative error of an entry; of kernels, relative to the largest entry of the group;
             norm_ratio: ‖a − n‖ / (‖a‖ + ‖n‖) of what was compared;
@@ -241,12 +242,16 @@ def _points(recipe: Recipe, examples: Examples, burn_in: int, seed: int) -> list
 def groups_of(architecture: Architecture) -> dict[tuple[str, int], slice]:
     """Where the groups of learned weights lie in a model's buffer, by ("matrix", 1) and the like."""
     layout, n_hidden = architecture.layout, len(architecture.columns) - 1
-    sizes, columns = architecture.layer_sizes, architecture.columns
+    sizes, columns, n_waves = architecture.units, architecture.columns, architecture.n_waves
     entries = [n_in * n_columns for n_in, n_columns in zip(sizes, columns, strict=False)]
     blocks = [("matrix", layout.matrix, entries), ("bias", layout.bias, list(columns))]
     if architecture.batch_norm:
         blocks.append(("gain", layout.gain, list(columns[:n_hidden])))
-    if layout.n_learned > layout.n_matrix + sum(columns) + architecture.batch_norm * sum(columns[:n_hidden]):
+    if n_waves:
+        starts = ("frequency", layout.frequency), ("phase", layout.phase)
+        blocks += [(name, np.array([start]), [n_waves]) for name, start in starts]
+    n_before = layout.n_matrix + sum(columns) + architecture.batch_norm * sum(columns[:n_hidden]) + 2 * n_waves
+    if layout.n_learned > n_before:
         blocks.append(("slope", layout.slope, list(sizes[1:-1])))
     return {
         (name, i + 1): slice(int(first), int(first) + width)

@@ -1,10 +1,10 @@
 """Ensembles of the library, side by side, and the one that is chosen: what a user takes home.
 
 Probabilities are averaged, not logits. Each kind chooses its votes on the selection rows, see `kinds`. What its choice
-is worth is told by rows it was not made on: five times on four fifths of the rows, and the loss on the others. The
-favourite kind is chosen, unless another one's such loss is clearly less. The honest score repeats all of that, with the
-choice of the kind, on four fifths of the selection rows in rotation; what was chosen predicts the remaining fifth, see
-`ensemble.honesty`.
+is worth is told by rows it was not made on: five times on four fifths of the rows, and the loss on the others. Of the
+kinds that are chosen from, the favourite is, unless another one's such loss is clearly less. The honest score repeats
+all of that, with the choice of the kind, on four fifths of the selection rows in rotation; what was chosen predicts the
+remaining fifth, see `ensemble.honesty`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,7 @@ from hpsearch.data.scoring import Scorer
 from hpsearch.data.splits import rotations, strata
 from hpsearch.ensemble.evidence import Evidence, Floats, RowLosses, RowNumbers
 from hpsearch.ensemble.honesty import fifths, honest_score
-from hpsearch.ensemble.kinds import Kind, Limits, Votes, kinds_of
+from hpsearch.ensemble.kinds import CHOSEN_FROM, Kind, Limits, Votes, kinds_of
 from hpsearch.ensemble.members import Library, Member
 from hpsearch.orchestrator.learner import Price
 from hpsearch.orchestrator.training import score_rows
@@ -75,13 +75,13 @@ class Choice:
     def best(self) -> str:
         """The favourite, unless the kind with the least loss loses less by more than two standard errors.
 
-        They are those of the paired difference. Where few rows cannot tell the kinds apart, a lucky single model should
-        not be taken for the best.
+        They are those of the paired difference. Where few rows cannot tell the kinds apart, a lucky one should not be
+        taken for the best.
         """
-        least = min(self.losses, key=lambda name: float(self.losses[name].mean()))
-        favourite = FAVOURITE if FAVOURITE in self.losses else least
-        excess = self.losses[favourite] - self.losses[least]
-        return favourite if excess.mean() <= 2 * excess.std() / np.sqrt(len(excess)) else least
+        names = [name for name in self.losses if name in CHOSEN_FROM]
+        least = min(names, key=lambda name: float(self.losses[name].mean()))
+        excess = self.losses[FAVOURITE] - self.losses[least]
+        return FAVOURITE if excess.mean() <= 2 * excess.std() / np.sqrt(len(excess)) else least
 
 
 def average(members: Sequence[Member], votes: Floats, positions: RowNumbers) -> Floats:

@@ -21,6 +21,12 @@ FEWEST_POOLED = 8
 RIDGE = 1.0
 """Of `stack`, divided by the number of rows."""
 
+MOST_VOTERS = 10
+"""Members of an ensemble, unless the user says otherwise: more gain little, and each is trained again on all rows."""
+CHOSEN_FROM = ("top_models", "top_models_ema", "greedy", "stack")
+"""Kinds that choose who votes. The others are there to be compared: on few rows one of many may look best by luck, and
+whoever votes in them may vote in these."""
+
 Votes = Floats
 """(n_members,) ≥ 0, of the members of the evidence; they sum to one."""
 
@@ -30,7 +36,7 @@ class Limits:
     """What an ensemble may cost its user. One member at least votes, one of the cheapest if all are too dear.
 
     Attributes:
-        max_members: ≥ 1, members that vote; with folds each is a model per fold.
+        max_members: ≥ 1, members that vote, `MOST_VOTERS` if it is None; with folds each is a model per fold.
         max_predict_ms: > 0, of 1,000 rows on one core, see `Price`.
 
     Raises ValueError for other numbers.
@@ -54,7 +60,7 @@ class Limits:
 
     def within(self, votes: Votes, predict_ms: Floats) -> Votes:
         """The greatest of the votes, as many as may be, scaled to a sum of one."""
-        order = np.argsort(-votes, kind="stable")[: np.count_nonzero(votes)][: self.max_members]
+        order = np.argsort(-votes, kind="stable")[: min(np.count_nonzero(votes), self.max_members or MOST_VOTERS)]
         if self.max_predict_ms is not None:
             order = order[: max(1, int((predict_ms[order].cumsum() <= self.max_predict_ms).sum()))]
         kept = np.zeros_like(votes)

@@ -25,6 +25,7 @@ from hpsearch.data.target import Target
 from hpsearch.ensemble.tempering import SMALLEST
 from hpsearch.mlp.losses import LOSSES, identity, softmax_naive
 from hpsearch.mlp.predict import fused
+from hpsearch.mlp.stack import Stack
 from hpsearch.orchestrator.estimators import EstimatorPredictor
 from hpsearch.orchestrator.networks import Network
 
@@ -124,7 +125,8 @@ def _answers(graph: Graph, ensemble: Votes, outputs: str) -> list[ValueInfoProto
     if ensemble.threshold is None:
         decided = graph.add("ArgMax", outputs, axis=1, keepdims=0)
     else:
-        second = graph.add("Gather", free("probabilities"), graph.constant(1, np.int64), axis=1)
+        column = graph.add("Gather", free("probabilities"), graph.constant([1], np.int64), axis=1)
+        second = graph.add("Squeeze", column, graph.constant([1], np.int64))
         is_second = graph.add("GreaterOrEqual", second, graph.constant(ensemble.threshold, np.float32))
         decided = graph.add("Cast", is_second, to=TensorProto.INT64)
     graph.name(free("label"), "Gather", graph.constant(classes), decided)
@@ -138,7 +140,7 @@ def _answers(graph: Graph, ensemble: Votes, outputs: str) -> list[ValueInfoProto
 def _predicted(graph: Graph, network: Network, inputs: str) -> str:
     """(n_rows, n_outputs) float of one network."""
     stack = fused(network.stack)
-    skips, values = stack.architecture.layout.skips, inputs
+    skips, values = stack.architecture.layout.skips, _with_waves(graph, stack, inputs)
     for layer, (matrix, bias) in enumerate(zip(stack.matrices(), stack.biases(), strict=True)):
         product = graph.add("MatMul", values, graph.constant(matrix[0]))
         outputs = graph.add("Add", product, graph.constant(bias[0]))
@@ -148,6 +150,21 @@ def _predicted(graph: Graph, network: Network, inputs: str) -> str:
         outputs = _activated(graph, stack.architecture.activation, outputs, slopes, stack.layer_sizes[layer + 1])
         values = graph.add("Add", outputs, values) if skips[layer] else outputs
     raise AssertionError("a network has a last layer")
+
+
+def _with_waves(graph: Graph, stack: Stack, inputs: str) -> str:
+    """The inputs, then the waves of the first ones, if there are any; see `mlp.periodic`."""
+    values = inputs
+    for frequencies, phases in zip(stack.frequencies(), stack.phases(), strict=True):
+        n_numeric, n_frequencies = frequencies[0].shape
+        repeated = np.repeat(np.arange(n_numeric), n_frequencies)
+        waving = graph.add("Gather", inputs, graph.constant(repeated, np.int64), axis=1)
+        moved = graph.add("Mul", waving, graph.constant(frequencies[0].reshape(-1)))
+        turns = graph.add("Add", moved, graph.constant(phases[0].reshape(-1)))
+        beyond = graph.add("Sub", turns, graph.add("Round", turns))
+        waves = graph.add("Cos", graph.add("Mul", beyond, graph.constant(2 * math.pi, np.float32)))
+        values = graph.add("Concat", inputs, waves, axis=1)
+    return values
 
 
 def _linked(graph: Graph, loss: str, outputs: str) -> str:

@@ -149,8 +149,9 @@ def resumed(fit: Fit, recipe: Recipe) -> Fit:
     """
     if replace(recipe, patience=0).stack_key != replace(fit.recipes[0], patience=0).stack_key:
         raise ValueError(
-            "hidden_layer_sizes, activation, pieces, batch_norm, residual, batch_size, update, loss, swa_share and "
-            "n_checkpoints must stay what they were for training to go on; set warm_start=False to begin anew"
+            "hidden_layer_sizes, activation, pieces, batch_norm, residual, n_frequencies, batch_size, update, loss, "
+            "swa_share and n_checkpoints must stay what they were for training to go on; set warm_start=False to begin "
+            "anew"
         )
     watch = fit.watch.copy()
     watch[:, :2] = FRESH_WATCH[:2]

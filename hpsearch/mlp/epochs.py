@@ -28,7 +28,7 @@ from hpsearch.mlp.kernels import (
 )
 from hpsearch.mlp.layers import gather_rows
 from hpsearch.mlp.losses import loss_and_gradient
-from hpsearch.mlp.predict import CHUNK_HEIGHT, forward
+from hpsearch.mlp.predict import CHUNK_HEIGHT, embed_values, forward
 from hpsearch.mlp.schedules import watch_plateau
 from hpsearch.mlp.stack import Layout
 from hpsearch.mlp.steps import Data, Scratch, Settings, State, train_step
@@ -111,6 +111,7 @@ def estimate_statistics(layout: Layout, data: Data, weights: Array, look: Look) 
     turn = 0
     values = look.layers[: height * layout.units[0]].reshape((height, layout.units[0]))
     gather_rows(data.inputs, look.calibration, values)
+    embed_values(layout, values, weights)
     no_noise = np.empty(0, np.uint8)
     for layer in range(n_layers - 1):
         n_in, n_columns, n_out = layout.units[layer], layout.columns[layer], layout.units[layer + 1]

@@ -16,6 +16,9 @@ OUTPUT_SCALE = 0.1
 
 SMALL_DEVIATION = 0.01
 
+WAVES = 2**32
+"""The layer in whose place waves draw: none that a network has."""
+
 
 def small_normal(n_in: int, n_out: int, generator: np.random.Generator) -> Array:
     """Normal, deviation 0.01 whatever the width: deep layers' outputs and gradients fade out. The counter-example."""
@@ -90,28 +93,37 @@ INITIALISERS: dict[str, Initialiser] = {
 
 @dataclass(frozen=True)
 class Start:
-    """How a network starts: initialiser by name, all biases, and the slope of its units' negative sides."""
+    """How a network starts: initialiser by name, all biases, the slope of its units' negative sides, and the deviation
+    of its waves' frequencies."""
 
     initialiser: str
     bias: float
     slope: float
+    frequency_scale: float = 0.0
 
 
 def initial_stack(architecture: Architecture, starts: Sequence[Start], seeds: NDArray[np.uint64]) -> Stack:
     """Freshly initialised networks, one per entry of `starts` and of `seeds` (n_models,).
 
     The bits of a model depend on its seed alone: each layer draws from a Philox generator keyed (seed, layer). Each
-    piece of a maxout layer is drawn as a layer of its own. Gains and running variances are 1, running means 0.
+    piece of a maxout layer is drawn as a layer of its own. Frequencies are normal around 0, phases uniform over the
+    turn. Gains and running variances are 1, running means 0.
     """
     stack = Stack(architecture, np.zeros((len(seeds), architecture.n_weights), dtype=np.float32))
     n_layers = len(architecture.columns)
-    for layer, (matrices, n_units) in enumerate(zip(stack.matrices(), architecture.layer_sizes[1:], strict=True)):
+    for layer, (matrices, n_units) in enumerate(zip(stack.matrices(), architecture.units[1:], strict=True)):
         scale = np.float32(OUTPUT_SCALE if layer == n_layers - 1 else 1)
         for matrix, start, seed in zip(matrices, starts, seeds, strict=True):
             generator = np.random.Generator(np.random.Philox(key=np.array([seed, layer], dtype=np.uint64)))
             for column in range(0, matrix.shape[1], n_units):
                 piece = INITIALISERS[start.initialiser](len(matrix), n_units, generator)
                 matrix[:, column : column + n_units] = piece * scale
+    for frequencies, phases in zip(stack.frequencies(), stack.phases(), strict=True):
+        for model, (start, seed) in enumerate(zip(starts, seeds, strict=True)):
+            generator = np.random.Generator(np.random.Philox(key=np.array([seed, WAVES], dtype=np.uint64)))
+            n_numeric, n_frequencies = frequencies[model].shape
+            frequencies[model] = _normal(start.frequency_scale, n_numeric, n_frequencies, generator)
+            phases[model] = generator.random((n_numeric, n_frequencies), dtype=np.float32) - np.float32(0.5)
     for blocks, values in (
         (stack.biases(), [start.bias for start in starts]),
         (stack.slopes(), [start.slope for start in starts]),

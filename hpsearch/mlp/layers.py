@@ -50,7 +50,10 @@ def dropout_threshold(rate: float) -> int:
 
 @compiled(f"void({READ_ROWS}, {READ_INDEX}, float32[:, ::1])")
 def gather_rows(source: Array, rows: NDArray[np.int64], out: Array) -> None:
-    """out[i] = source[rows[i]]; like `np.take(source, rows, axis=0, out=out)`, and a negative row gives zeros."""
+    """out[i] = source[rows[i]]; like `np.take(source, rows, axis=0, out=out)`, and a negative row gives zeros.
+
+    `out` may be wider: what follows the rows in it is left as it is.
+    """
     for i in range(rows.size):
         row = rows[i]
         for j in range(source.shape[1]):

@@ -32,7 +32,7 @@ def train_lbfgs(
     Returns the position of the epoch that was the model's last, −1 if none was, None if it was told to stop.
     """
     n_learned, n_matrix, height = layout.n_learned, layout.n_matrix, len(rows)
-    nothing = Augmentation().strengths(int(layout.units[0]))
+    nothing = Augmentation().strengths(int(layout.n_inputs))
     weight_of_rows = float(data.row_weights[rows].sum(dtype=np.float64))
     done, last_epoch = 0, -1
 

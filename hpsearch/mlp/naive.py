@@ -18,6 +18,7 @@ from hpsearch.mlp.layers import DROPOUT_STEPS, drop_naive, drop_rows_naive
 from hpsearch.mlp.losses import LOSSES, smooth_targets_naive
 from hpsearch.mlp.noise import CONNECTIONS, DEPTH, INPUTS, fill_noise_naive
 from hpsearch.mlp.penalties import clip_norm_naive, clip_values_naive, limit_norms_naive
+from hpsearch.mlp.periodic import embed_backward_naive, embed_naive
 from hpsearch.mlp.stack import Stack
 from hpsearch.mlp.steps import Data, Settings
 from hpsearch.mlp.updates import UPDATES
@@ -174,6 +175,9 @@ def gradient_naive(
     """
     moved, found = (Stack(stack.architecture, array) for array in (stack.weights.copy(), np.zeros_like(stack.weights)))
     values, targets, row_weights = gather_naive(settings, strengths, data, rows, n_updates, stack.weights.dtype)
+    inputs, waves = values, [(c[0], b[0]) for c, b in zip(stack.frequencies(), stack.phases(), strict=True)]
+    for frequencies, phases in waves:
+        values = embed_naive(inputs, frequencies, phases)
     last = len(stack.layer_sizes) - 2
     passes: list[PassNaive] = []
     for layer in range(last):
@@ -193,6 +197,10 @@ def gradient_naive(
     deltas = deltas @ matrix.T
     for layer in range(last - 1, -1, -1):
         deltas = hidden_backward_naive(stack, found, settings, layer, deltas, passes[layer], n_updates)
+    for frequencies, phases in waves:
+        found.frequencies()[0][0], found.phases()[0][0] = embed_backward_naive(
+            inputs, deltas[:, inputs.shape[1] :], frequencies, phases
+        )
     return GradientNaive(total, found.weights[0], moved.weights[0], sides)
 
 

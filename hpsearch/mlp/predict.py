@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from hpsearch.mlp.activations import ACTIVATIONS, activate, forward_naive
 from hpsearch.mlp.batch_norm import EPSILON, fuse
 from hpsearch.mlp.elementary import exponential
-from hpsearch.mlp.kernels import READ_INDEX, READ_NUMBERS, READ_ROWS, compiled
+from hpsearch.mlp.kernels import READ_INDEX, READ_NUMBERS, READ_ROWS, compiled, inlined
 from hpsearch.mlp.layers import gather_rows
 from hpsearch.mlp.losses import LOSSES, softmax_naive
+from hpsearch.mlp.periodic import block_of, embed, embed_naive
 from hpsearch.mlp.stack import Architecture, Layout, Stack
 from hpsearch.mlp.tiles import TILE_COLUMNS, TILE_ROWS, pack_panels, panels_size, tiled_product
 
@@ -23,9 +24,16 @@ CHUNK_HEIGHT = 64
 
 def scratch_size(architecture: Architecture, height: int) -> int:
     """Numbers of scratch that `forward` needs for chunks of this height."""
-    panels = sum(map(panels_size, architecture.layer_sizes, architecture.columns))
+    panels = sum(map(panels_size, architecture.units, architecture.columns))
     tile = TILE_ROWS * TILE_COLUMNS
-    return panels + tile + height * (architecture.layer_sizes[0] + 2 * sum(architecture.columns))
+    return panels + tile + height * (architecture.units[0] + 2 * sum(architecture.columns))
+
+
+@inlined
+def embed_values(layout: Layout, values: Array, weights: Array) -> None:
+    """Add a model's waves, if it has any, to the inputs in the first columns of `values` (n_rows, n_units)."""
+    if layout.n_waves > 0:
+        embed(values, block_of(layout, weights, layout.frequency), block_of(layout, weights, layout.phase))
 
 
 @compiled(f"int64(Layout, {READ_NUMBERS}, float32[::1])", flags=())
@@ -60,6 +68,7 @@ def forward(
         panel, position = 0, n_reserved + n_rows * layout.units[0]
         values = scratch[n_reserved:position].reshape((n_rows, layout.units[0]))
         gather_rows(inputs, chunk, values)
+        embed_values(layout, values, weights)
         for layer in range(n_layers):
             n_in, n_columns, n_out = layout.units[layer], layout.columns[layer], layout.units[layer + 1]
             bias, slope = layout.bias[layer], layout.slope[layer]
@@ -99,7 +108,7 @@ def fused(stack: Stack) -> Stack:
         Stack(stack.architecture, weights),
         Stack(plain, np.empty((len(weights), plain.n_weights), np.float32)),
     )
-    for block in ("matrices", "biases", "slopes"):
+    for block in ("matrices", "biases", "frequencies", "phases", "slopes"):
         for target, source in zip(getattr(result, block)(), getattr(whole, block)(), strict=True):
             target[...] = source
     return result
@@ -198,6 +207,8 @@ def _last_layer_naive(stack: Stack, values: Any) -> Any:
     gains, means, variances = (
         [block[0] for block in blocks()] for blocks in (stack.gains, stack.means, stack.variances)
     )
+    for frequencies, phases in zip(stack.frequencies(), stack.phases(), strict=True):
+        values = embed_naive(values, frequencies[0], phases[0])
     for layer, skips in enumerate(stack.architecture.layout.skips[:-1]):
         products = values @ matrices[layer]
         if gains:

@@ -43,6 +43,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
 
 BOUNDS: dict[str, tuple[float | None, float | None]] = {
     "pieces": (2, None),
+    "n_frequencies": (0, None),
+    "frequency_scale": (0, None),
     "negative_slope": (0, None),
     "initial_bias": (None, None),
     "dropout": (0, 1),
@@ -101,6 +103,9 @@ class Recipe:
         pieces: of a maxout unit, a whole number ≥ 2. Matrices of hidden layers grow as many times.
         batch_norm: normalise hidden layers. Adds 3 numbers per hidden unit.
         residual: hidden layers as wide as their input add it to their output.
+        n_frequencies: waves of each numeric input that the first layer sees besides the input itself, each with a
+            frequency and a phase that are learned, see `periodic`; a whole number, 0 for none. Its matrix grows.
+        frequency_scale: deviation of the waves' initial frequencies, in turns per unit of the input, ≥ 0.
         initialiser: by name; None for the one that suits the activation.
         initial_bias: all biases at the start.
         dropout, input_dropout: share of hidden units, of inputs, dropped in training.
@@ -147,6 +152,8 @@ class Recipe:
     pieces: int = 2
     batch_norm: bool = False
     residual: bool = False
+    n_frequencies: int = 0
+    frequency_scale: float = 0.1
     initialiser: str = None  # type: ignore[assignment]
     initial_bias: float = 0.0
     dropout: float = 0.0
@@ -272,10 +279,17 @@ class Recipe:
             chosen[name] = tuple(value) if isinstance(value, list) else value
         return cls(**{"loss": loss} | chosen)
 
-    def architecture(self, n_inputs: int, n_outputs: int) -> Architecture:
-        """How the network is built, for so many inputs and outputs."""
+    def architecture(self, n_inputs: int, n_outputs: int, n_numeric: int | None = None) -> Architecture:
+        """How the network is built, for so many inputs and outputs; the first `n_numeric` inputs (None: all) may wave.
+
+        Raises:
+            ValueError: for n_numeric beyond 0 … n_inputs.
+        """
         sizes = (n_inputs, *self.hidden_layer_sizes, n_outputs)
-        return Architecture(sizes, self.activation, self.pieces, self.batch_norm, self.residual)
+        n_waving = (n_inputs if n_numeric is None else n_numeric) if self.n_frequencies else 0
+        return Architecture(
+            sizes, self.activation, self.pieces, self.batch_norm, self.residual, n_waving, self.n_frequencies
+        )
 
     @property
     def penalties(self) -> tuple[float, float]:
@@ -320,7 +334,7 @@ class Recipe:
         """Recipes with equal keys can be trained as one stack."""
         return (
             *(self.encoding, self.hidden_layer_sizes, self.activation, self.pieces, self.batch_norm, self.residual),
-            *(self.batch_size, self.update, self.loss),
+            *(self.n_frequencies, self.batch_size, self.update, self.loss),
             *(self.swa_share > 0, self.n_checkpoints, self.patience > 0),
         )
 

@@ -40,6 +40,7 @@ from hpsearch.mlp.layers import (
 from hpsearch.mlp.losses import loss_and_gradient, smooth_targets
 from hpsearch.mlp.noise import CONNECTIONS, DEPTH, INPUTS, fill_noise
 from hpsearch.mlp.penalties import clip_norm, clip_values, limit_norms
+from hpsearch.mlp.periodic import block_of, embed, embed_backward
 from hpsearch.mlp.stack import Layout
 from hpsearch.mlp.updates import update_weights
 
@@ -117,8 +118,8 @@ class Scratch(NamedTuple):
     """What a step works with, for minibatches of at most `height` rows.
 
     `values`, `branches`, `kept` and `normed` hold a region per layer: that of layer l begins at height · starts[l], the
-    inputs being layer 0. `words` likewise, at word_starts[l], its last region being for rows and connections.
-    `deltas` are three regions of height · `widest`.
+    inputs being layer 0, of which `kept` holds the rows before their waves are added. `words` likewise, at
+    word_starts[l], its last region being for rows and connections. `deltas` are three regions of height · `widest`.
     """
 
     height: int
@@ -163,9 +164,11 @@ def gather(
     n_updates: int,
 ) -> None:  # fmt: skip
     """Copy a minibatch into the scratch: targets smoothed, rows augmented, inputs dropped."""
-    height, n_inputs, n_outputs = rows.size, layout.units[0], layout.units[layout.units.size - 1]
+    height, n_inputs, n_outputs = rows.size, layout.n_inputs, layout.units[layout.units.size - 1]
     targets = scratch.targets[: height * n_outputs].reshape((height, n_outputs))
-    inputs = scratch.values[: height * n_inputs].reshape((height, n_inputs))
+    store = scratch.kept if layout.n_waves > 0 else scratch.values
+    flat = store[: height * n_inputs]
+    inputs = flat.reshape((height, n_inputs))
     gather_rows(data.targets, rows, targets)
     gather_rows(data.inputs, rows, inputs)
     for i in range(height):
@@ -176,9 +179,36 @@ def gather(
         row_weights = scratch.row_weights[:height]
         augment(inputs, targets, row_weights, data.inputs, rows, strengths, settings.seed, n_updates, scratch.spare)
     if settings.input_threshold > 0:
-        flat = scratch.values[: height * n_inputs]
         noise = noise_of(scratch, settings.seed, n_updates, INPUTS, 0, flat.size)
         drop(flat, noise, settings.input_threshold, flat)
+
+
+@inlined
+def embed_rows(layout: Layout, state: State, scratch: Scratch, height: int) -> None:
+    """From the gathered rows to what the first layer reads: rows and waves."""
+    n_inputs, n_units = layout.n_inputs, layout.units[0]
+    inputs = scratch.kept[: height * n_inputs].reshape((height, n_inputs))
+    values = scratch.values[: height * n_units].reshape((height, n_units))
+    for i in range(height):
+        for j in range(n_inputs):
+            values[i, j] = inputs[i, j]
+    embed(values, block_of(layout, state.weights, layout.frequency), block_of(layout, state.weights, layout.phase))
+
+
+@inlined
+def embed_rows_backward(layout: Layout, state: State, scratch: Scratch, deltas: Array, matrix: Array) -> None:
+    """From `deltas` of the first layer (n_rows, n_columns) and its `matrix` to the gradients of the waves' blocks."""
+    height, n_columns = deltas.shape
+    n_waves, n_units = layout.n_waves, layout.units[0]
+    of_waves = matrix[layout.n_inputs * n_columns : n_units * n_columns].reshape((n_waves, n_columns))
+    below = scratch.deltas[: height * n_waves].reshape((height, n_waves))
+    np.dot(deltas, of_waves.T, below)
+    embed_backward(
+        scratch.values[: height * n_units].reshape((height, n_units)), below,
+        block_of(layout, state.weights, layout.frequency), block_of(layout, state.weights, layout.phase),
+        block_of(layout, state.gradient, layout.frequency), block_of(layout, state.gradient, layout.phase),
+        scratch.spare,
+    )  # fmt: skip
 
 
 @inlined
@@ -215,6 +245,8 @@ def forward_pass(
 ) -> float:
     """From the gathered minibatch to the sum of its weighted losses, whose gradient is left in the last region."""
     n_layers, seed, room = layout.columns.size, settings.seed, scratch.height
+    if layout.n_waves > 0:
+        embed_rows(layout, state, scratch, height)
     for layer in range(n_layers):
         n_in, n_columns, n_out = layout.units[layer], layout.columns[layer], layout.units[layer + 1]
         here, there = room * scratch.starts[layer], room * scratch.starts[layer + 1]
@@ -329,6 +361,8 @@ def backward_pass(
                 for i in range(height * n_in):
                     below[i] += above[i]
             above = below
+        elif layout.n_waves > 0:
+            embed_rows_backward(layout, state, scratch, deltas, matrix)
 
 
 @inlined

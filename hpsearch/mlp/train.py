@@ -164,11 +164,16 @@ ARRAYS = ("seeds", "moments", "average", "swa", "best", "ring", "watch", "epochs
 """Fields of a fit with one entry per model; weights and history besides."""
 
 
-def start(recipes: Sequence[Recipe], seeds: Sequence[int], n_inputs: int, n_outputs: int) -> Fit:
+def start(
+    recipes: Sequence[Recipe], seeds: Sequence[int], n_inputs: int, n_outputs: int, n_numeric: int | None = None
+) -> Fit:
     """Untrained models, one per recipe; the bits of a model's weights depend on its seed alone.
 
+    The first `n_numeric` inputs are numbers, of which a recipe may make waves; None: all.
+
     Raises:
-        ValueError: for recipes that cannot share a stack, or images of another size than the inputs.
+        ValueError: for recipes that cannot share a stack, images of another size than the inputs, or n_numeric beyond
+            0 … n_inputs where a recipe makes waves.
     """
     if len({recipe.stack_key for recipe in recipes}) != 1:
         raise ValueError(
@@ -177,9 +182,12 @@ def start(recipes: Sequence[Recipe], seeds: Sequence[int], n_inputs: int, n_outp
     for recipe in recipes:
         recipe.augmentation.strengths(n_inputs)
     first, keys = recipes[0], np.array(seeds, dtype=np.uint64)
-    starts = [Start(recipe.initialiser, recipe.initial_bias, recipe.negative_slope) for recipe in recipes]
+    starts = [
+        Start(recipe.initialiser, recipe.initial_bias, recipe.negative_slope, recipe.frequency_scale)
+        for recipe in recipes
+    ]
     with one_blas_thread():
-        stack = initial_stack(first.architecture(n_inputs, n_outputs), starts, keys)
+        stack = initial_stack(first.architecture(n_inputs, n_outputs, n_numeric), starts, keys)
     n_models, n_weights = stack.weights.shape
     empty = np.zeros((n_models, 0, n_weights), dtype=np.float32)
     copies = stack.weights[:, np.newaxis]
@@ -368,7 +376,7 @@ def _state(fit: Fit) -> State:
 def _scratch(fit: Fit, height: int) -> Scratch:
     """Buffers for steps on at most `height` rows; where an option of all recipes is off, its buffer is empty."""
     architecture, recipes = fit.stack.architecture, fit.recipes
-    sizes, columns = architecture.layer_sizes, architecture.columns
+    sizes, columns = architecture.units, architecture.columns
     widths = (sizes[0], *columns)
     starts = np.cumsum((0, *widths))
     connects = any(recipe.drop_connect > 0 for recipe in recipes)
@@ -380,7 +388,7 @@ def _scratch(fit: Fit, height: int) -> Scratch:
     )
     noise_bytes = (height * sizes[0], *(bytes_per_unit * height * size for size in sizes[1:-1]), shared)
     word_starts = np.cumsum((0, *(-(-n_bytes // 8) for n_bytes in noise_bytes)))
-    widest = max(columns)
+    widest = max(*columns, architecture.n_waves)
     return Scratch(
         height=height,
         widest=widest,
@@ -415,7 +423,7 @@ def _look(architecture: Architecture, examples: Examples) -> Look:
         fused=aligned(width),
         chunk=np.empty(scratch_size(architecture, CHUNK_HEIGHT), dtype=np.float32),
         outputs=np.empty((len(examples.valid), architecture.layer_sizes[-1]), dtype=np.float32),
-        layers=np.empty(3 * n_calibrating * max(architecture.layer_sizes[0], *architecture.columns), dtype=np.float32),
+        layers=np.empty(3 * n_calibrating * max(architecture.units[0], *architecture.columns), dtype=np.float32),
     )
 
 
@@ -504,7 +512,7 @@ def _train_block(
     rates = recipe.rates(steps / (horizon * n_steps))
     averaging = ema_step(recipe.ema_decay, first_update + np.arange(len(steps)))
     strengths = recipe.augmentation.strengths(fit.stack.layer_sizes[0])
-    operations = training_operations(fit.stack.layer_sizes) * n_train / n_steps
+    operations = training_operations(fit.stack.layer_sizes, fit.stack.architecture.n_waves) * n_train / n_steps
     for piece in _pieces(len(steps), operations):
         if should_stop():
             return None

@@ -96,6 +96,7 @@ class MLPLearner:
         loss: by name, from the task; a config may name another one.
         order_seed: of the minibatch order.
         horizon: epochs over which the learning-rate schedules run.
+        n_numeric: how many of the inputs, the first ones, are values of numeric columns; None: all.
     """
 
     n_inputs: Mapping[str, int]
@@ -103,6 +104,7 @@ class MLPLearner:
     loss: str
     order_seed: int
     horizon: int
+    n_numeric: int | None = None
     snapshots: ClassVar[bool] = True
     weights: ClassVar[tuple[str, ...]] = WEIGHTS
     prefer: ClassVar[str] = "threads"
@@ -111,7 +113,8 @@ class MLPLearner:
     def of(cls, dataset: Dataset, order_seed: int, horizon: int) -> "MLPLearner":
         loss = "squared_error" if dataset.task == "regression" else "softmax_cross_entropy"
         n_inputs = {name: dataset.encoded_as(name).n_inputs for name in dataset.encodings}
-        return cls(n_inputs, dataset.n_outputs, loss, order_seed, horizon)
+        n_numeric = len(dataset.encoding.numeric)
+        return cls(n_inputs, dataset.n_outputs, loss, order_seed, horizon, n_numeric)
 
     @staticmethod
     def check_recipe(config: Mapping[str, Any]) -> None:
@@ -141,11 +144,12 @@ class MLPLearner:
         return self.recipe(config).stack_key
 
     def cost(self, config: Mapping[str, Any], dataset: Dataset) -> float:
-        return float(training_operations(self._architecture(config).layer_sizes) * len(dataset.rows.train))
+        architecture = self._architecture(config)
+        return float(training_operations(architecture.layer_sizes, architecture.n_waves) * len(dataset.rows.train))
 
     def _architecture(self, config: Mapping[str, Any]) -> Architecture:
         recipe = self.recipe(config)
-        return recipe.architecture(self.n_inputs[recipe.encoding], self.n_outputs)
+        return recipe.architecture(self.n_inputs[recipe.encoding], self.n_outputs, self.n_numeric)
 
     def price(self, config: Mapping[str, Any]) -> Price:
         """Two operations per entry of the matrices and row, at `NOMINAL_RATE`."""
@@ -160,7 +164,7 @@ class MLPLearner:
 
     def start(self, configs: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> train.Fit:
         recipes = [self.recipe(config) for config in configs]
-        return train.start(recipes, seeds, self.n_inputs[recipes[0].encoding], self.n_outputs)
+        return train.start(recipes, seeds, self.n_inputs[recipes[0].encoding], self.n_outputs, self.n_numeric)
 
     def view(self, config: Mapping[str, Any], dataset: Dataset) -> Dataset:
         return dataset.encoded_as(self.recipe(config).encoding)

@@ -163,3 +163,10 @@ def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (folder / "wine.parquet").write_bytes(b"PAR1")
     monkeypatch.setattr(pd, "read_parquet", missing)
     assert refused("run", folder).endswith("reading Parquet needs pyarrow: pip install pyarrow")
+
+
+def test_weights_of_classes_and_calibration_are_passed_on(tmp_path: Path) -> None:
+    weighted = ('target = "cultivar"', 'target = "cultivar"\nclass_weight = "balanced"')
+    calibrated = ("n_jobs = 1", "n_jobs = 1\ncalibrate = true")
+    study = checked_study(read_study_file(make_study(tmp_path / "wine", weighted, calibrated)))
+    assert study.calibrate and study.dataset.class_weight is not None

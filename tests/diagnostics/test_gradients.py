@@ -20,7 +20,15 @@ LAYERS: dict[str, dict[str, Any]] = {
     "residual": {"residual": True, "stochastic_depth": 0.3},
     "drop_connect": {"drop_connect": 0.3},
     "dropout": {"dropout": 0.3, "input_dropout": 0.2},
-    "all": {"batch_norm": True, "residual": True, "stochastic_depth": 0.3, "drop_connect": 0.2, "dropout": 0.2},
+    "waves": {"n_frequencies": 3, "frequency_scale": 0.3},
+    "all": {
+        "n_frequencies": 2,
+        "batch_norm": True,
+        "residual": True,
+        "stochastic_depth": 0.3,
+        "drop_connect": 0.2,
+        "dropout": 0.2,
+    },
 }
 PENALTIES: dict[str, dict[str, Any]] = {
     "none": {},
@@ -42,6 +50,7 @@ def test_every_activation_passes_with_every_layer(activation: str, layers: str) 
     assert check.passed, check.sentence
     groups = {"matrix 1", "matrix 2", "matrix 3", "bias 1", "bias 2", "bias 3"}
     groups |= {"gain 1", "gain 2"} if "batch_norm" in LAYERS[layers] else set()
+    groups |= {"frequency 1", "phase 1"} if "n_frequencies" in LAYERS[layers] else set()
     groups |= {"slope 1", "slope 2"} if activation == "prelu" else set()
     for point in ("initial", "burnt in"):
         for part in ("data", "kernel"):

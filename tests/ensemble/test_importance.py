@@ -52,7 +52,7 @@ def test_the_drop_is_that_of_the_studys_score(result):
     rows = result.findings.n_rows["select"]
     assert len(selection.table) == rows and len(selection.y) == rows
     shuffled = selection.table.assign(size=selection.table["size"].to_numpy()[::-1])
-    outputs = [result.ensemble.outputs(*result.ensemble._encode(frame)) for frame in (selection.table, shuffled)]
+    outputs = [result.ensemble._outputs(frame) for frame in (selection.table, shuffled)]
     before, after = (selection.scorer(selection.y, one) for one in outputs)
     drop = result.importance().set_index("column").loc["size", "importance"]
     assert drop == pytest.approx(before - after, rel=0.5)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpsearch.ensemble.kinds import FEWEST_POOLED, Limits, most_pooled, seeds_of_one_config
+from hpsearch.ensemble.kinds import FEWEST_POOLED, MOST_VOTERS, Limits, most_pooled, seeds_of_one_config
 from hpsearch.ensemble.members import Member
 from tests.ensemble.test_members import made_up
 
@@ -35,9 +35,10 @@ def test_they_take_no_longer_than_they_may_but_for_one(counts, max_predict_ms):
 
 
 @given(COUNTS)
-def test_without_limits_votes_stay(counts):
+def test_ten_vote_at_most_where_nothing_is_said(counts):
     votes = votes_of(counts)
-    np.testing.assert_allclose(Limits().within(votes, np.ones(len(votes))), votes)
+    np.testing.assert_allclose(Limits(max_members=len(votes)).within(votes, np.ones(len(votes))), votes)
+    assert np.count_nonzero(Limits().within(votes, np.ones(len(votes)))) == min(np.count_nonzero(votes), MOST_VOTERS)
 
 
 def test_the_cheapest_may_vote_where_all_are_too_dear():

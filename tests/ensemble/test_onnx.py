@@ -67,7 +67,7 @@ TARGETS = {
 def network(n_inputs, n_outputs, loss, seed, **architecture):
     stack = initial_stack(
         Architecture((n_inputs, 12, 12, n_outputs), **architecture),
-        [Start("he_normal", 0.1, 0.2)],
+        [Start("he_normal", 0.1, 0.2, 0.5)],
         np.array([seed], dtype=np.uint64),
     )
     generator = np.random.default_rng(seed)
@@ -165,6 +165,12 @@ def test_every_architecture_is_in_the_graph(activation, batch_norm, residual, tm
     assert_allclose(answers["probabilities"], ensemble.predict_proba(new_rows()), atol=1e-5)
 
 
+def test_waves_are_in_the_graph(tmp_path):
+    ensemble = ensemble_of(TARGETS["numbers"], n_numeric=2, n_frequencies=3)
+    answers = run(ensemble, tmp_path / "model.onnx", new_rows())
+    assert_allclose(answers["probabilities"], ensemble.predict_proba(new_rows()), atol=1e-5)
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_loss_is_in_the_graph(loss, tmp_path):
     ensemble = ensemble_of(TARGETS["numbers" if LOSSES[loss].of_classes else "regression"], loss=loss)
@@ -197,3 +203,14 @@ def test_what_has_no_graph_is_refused(tmp_path):
             np.ones(1),
         ).to_onnx(tmp_path / "model.onnx")
     assert not (tmp_path / "model.onnx").exists()
+
+
+@pytest.mark.parametrize("temperature", [0.4, 2.5])
+def test_temperature_and_threshold_are_in_the_graph(temperature, tmp_path):
+    warm = replace(ensemble_of(TARGETS["text"]), temperature=temperature)
+    ensemble, X = warm.with_threshold(0.3), new_rows()
+    answers, probabilities = run(ensemble, tmp_path / "model.onnx", X), ensemble.predict_proba(X)
+    assert_allclose(answers["probabilities"], probabilities, atol=1e-5)
+    clear = np.abs(probabilities[:, 1] - 0.3) > 1e-5
+    assert_array_equal(answers["label_"][clear], ensemble.predict(X)[clear])
+    assert (ensemble.predict(X) != warm.predict(X)).any()

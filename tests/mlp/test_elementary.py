@@ -5,11 +5,13 @@ import pytest
 from scipy import special
 
 from hpsearch.mlp.elementary import (
+    cosine_of_turns,
     cumulative_normal,
     exponential,
     exponential_minus_one,
     hyperbolic_tangent,
     logistic,
+    sine_of_turns,
 )
 from hpsearch.mlp.kernels import compiled
 
@@ -80,3 +82,43 @@ def test_a_number_s_result_does_not_depend_on_its_place(name):
     whole = LOOPS[name](numbers)
     one_by_one = np.concatenate([LOOPS[name](numbers[i : i + 1]) for i in range(numbers.size)])
     np.testing.assert_array_equal(whole, one_by_one)
+
+
+TURNS = {
+    name: (looped(function), reference)
+    for name, function, reference in (("sine", sine_of_turns, np.sin), ("cosine", cosine_of_turns, np.cos))
+}
+
+
+@pytest.mark.parametrize("name", TURNS)
+@pytest.mark.parametrize("reach", [0.5, 3, 1000, 2**22])
+def test_waves_are_exact_in_any_turn(name, reach):
+    """Leaving whole turns out has no error, so that only the polynomial's is left, however far the angle."""
+    loop, reference = TURNS[name]
+    turns = np.concatenate([np.linspace(-reach, reach, 100_003), np.arange(-8, 9) / 8]).astype(np.float32)
+    whole = turns.astype(np.float64)
+    assert np.abs(loop(turns) - reference(2 * np.pi * (whole - np.rint(whole)))).max() < 1.3e-7
+
+
+def test_the_sine_is_exact_near_its_zeros():
+    loop, _ = TURNS["sine"]
+    small = np.geomspace(1e-30, 0.25, 10_001).astype(np.float32)
+    for turns in (small, -small):
+        expected = np.sin(2 * np.pi * turns.astype(np.float64))
+        assert (np.abs(loop(turns) - expected) <= 2 * np.spacing(np.abs(expected).astype(np.float32))).all()
+
+
+@pytest.mark.parametrize("name", TURNS)
+def test_waves_of_what_is_no_angle_are_nan_and_of_whole_turns_exact(name):
+    loop, _ = TURNS[name]
+    assert np.isnan(loop(np.array([np.nan, np.inf, -np.inf], np.float32))).all()
+    whole = np.array([0, 1, -7, 2**24, 3e38], np.float32)
+    np.testing.assert_allclose(loop(whole), {"sine": 0, "cosine": 1}[name], rtol=0, atol=6e-8)
+
+
+@pytest.mark.parametrize("name", TURNS)
+def test_a_wave_does_not_depend_on_its_place(name):
+    loop, _ = TURNS[name]
+    turns = np.random.default_rng(0).normal(0, 3, 133).astype(np.float32)
+    one_by_one = np.concatenate([loop(turns[i : i + 1]) for i in range(turns.size)])
+    np.testing.assert_array_equal(loop(turns), one_by_one)

@@ -22,6 +22,8 @@ def networks(architecture: Architecture, n_models: int = 4, seed: int = 0) -> St
     generator = np.random.default_rng(seed)
     for block in (*stack.biases(), *stack.means(), *stack.gains(), *stack.slopes()):
         block += generator.normal(0, 0.3, block.shape).astype(np.float32)
+    for block in (*stack.frequencies(), *stack.phases()):
+        block += generator.normal(0, 0.5, block.shape).astype(np.float32)
     for block in stack.variances():
         block *= generator.uniform(0.5, 2, block.shape).astype(np.float32)
     return stack
@@ -44,6 +46,21 @@ def test_predictions_equal_their_naive_twin(activation, batch_norm, residual, si
     stack = networks(Architecture(sizes, activation, pieces=3, batch_norm=batch_norm, residual=residual))
     rows = np.random.default_rng(1).permutation(700)[:100]
     assert_allclose(last_layers(stack, inputs, rows), last_layers_naive(stack, inputs, rows), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(("batch_norm", "residual"), LAYERS)
+@pytest.mark.parametrize("n_numeric", [1, 4, 7])
+@pytest.mark.parametrize("sizes", [(7, 3), (7, 9, 1), (7, 12, 12, 5, 5, 2)])
+def test_predictions_with_waves_equal_their_naive_twin(sizes, n_numeric, batch_norm, residual, inputs):
+    architecture = Architecture(sizes, batch_norm=batch_norm, residual=residual, n_numeric=n_numeric, n_frequencies=5)
+    stack = networks(architecture)
+    rows = np.random.default_rng(1).permutation(700)[:100]
+    expected = last_layers_naive(stack, inputs, rows)
+    assert_allclose(last_layers(stack, inputs, rows), expected, rtol=1e-3, atol=1e-3)
+    assert_array_equal(last_layers(stack, inputs, rows[:17]), last_layers(stack, inputs, rows)[:, :17])
+    exact = last_layers_naive(stack, inputs.astype(np.float64), rows)
+    assert exact.dtype == np.float64
+    assert_allclose(exact, expected, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("pieces", [2, 3, 5])

@@ -41,6 +41,13 @@ def test_the_architecture_is_as_the_recipe_says():
     assert recipe.architecture(2, 1) == Architecture((2, 4, 1), "maxout", 3, batch_norm=True, residual=True)
 
 
+def test_the_data_say_which_inputs_wave_and_the_recipe_how_often():
+    recipe = Recipe(hidden_layer_sizes=(4,), n_frequencies=8)
+    assert recipe.architecture(5, 1, 3) == Architecture((5, 4, 1), n_numeric=3, n_frequencies=8)
+    assert recipe.architecture(5, 1).n_waves == 5 * 8
+    assert Recipe(hidden_layer_sizes=(4,)).architecture(5, 1, 3) == Architecture((5, 4, 1))
+
+
 def test_a_config_may_name_a_loss():
     assert Recipe.from_config({"loss": "huber"}, "squared_error").loss == "huber"
     assert Recipe.from_config({}, "squared_error").loss == "squared_error"
@@ -185,7 +192,7 @@ def test_choices_are_those_of_the_tables(name):
             {"learning_rate": 0.1},
             "unknown hyperparameter 'learning_rate'; did you mean 'learning_rate_init'[?] Known are",
         ),
-        ({"xyz": 0.1}, r"unknown hyperparameter 'xyz'\. Known are: hidden_layer_sizes, activation"),
+        ({"xyz": 0.1}, r"unknown hyperparameter 'xyz'\. Known are: encoding, hidden_layer_sizes, activation"),
         ({3: 0.1}, r"unknown hyperparameter 3\. Known are"),
         ({"dropout": 1.0}, r"dropout must be a number in \[0, 1\), but got 1.0"),
         ({"quantile": 0}, r"quantile must be a number in \(0, 1\), but got 0"),
@@ -298,6 +305,7 @@ def test_rates_are_the_schedules_with_the_recipes_numbers(schedule):
 
 CHANGES = {
     "hidden_layer_sizes": (5,), "activation": "tanh", "pieces": 3, "batch_norm": True, "residual": True,
+    "n_frequencies": 8, "encoding": "quantile",
     "loss": "huber", "batch_size": 7, "update": "sgd", "swa_share": 0.1, "n_checkpoints": 2, "patience": 3,
 }  # fmt: skip
 """Choices that models of one stack must share, and another value for each."""
@@ -311,8 +319,8 @@ def test_models_of_one_stack_share_layers_and_what_is_kept(name):
 
 def test_models_of_one_stack_may_differ_in_all_else():
     other = Recipe(
-        negative_slope=0.3, initialiser="orthogonal", initial_bias=0.1, dropout=0.1, input_dropout=0.1,
-        drop_connect=0.1, stochastic_depth=0.1, label_smoothing=0.1, huber_delta=2.0, quantile=0.3,
+        negative_slope=0.3, frequency_scale=0.3, initialiser="orthogonal", initial_bias=0.1, dropout=0.1,
+        input_dropout=0.1, drop_connect=0.1, stochastic_depth=0.1, label_smoothing=0.1, huber_delta=2.0, quantile=0.3,
         learning_rate_init=0.1, momentum=0.1, rho=0.1, beta_1=0.1, beta_2=0.1, ftrl_beta=0.1, epsilon=0.1,
         weight_decay=0.1, alpha=0.1, l1_ratio=0.1, max_norm=0.1, clip_value=0.1, clip_norm=0.1, schedule="cosine",
         warm_up=0.1, milestones=(0.1,), drop=0.2, drop_every=0.1, decay_rate=0.1, decay_power=0.1, cycles=2,

@@ -15,8 +15,10 @@ ARCHITECTURES = st.builds(
     pieces=st.integers(2, 4),
     batch_norm=st.booleans(),
     residual=st.booleans(),
+    n_numeric=st.integers(0, 1),
+    n_frequencies=st.integers(0, 3),
 )
-BLOCKS = ("matrices", "biases", "gains", "slopes", "means", "variances")
+BLOCKS = ("matrices", "biases", "gains", "frequencies", "phases", "slopes", "means", "variances")
 
 
 def numbered(architecture: Architecture, n_models: int = 2) -> Stack:
@@ -37,7 +39,14 @@ def test_blocks_cover_the_buffer_and_do_not_overlap(architecture):
 @given(ARCHITECTURES)
 def test_matrices_come_first_then_what_is_learned(architecture):
     stack, layout = numbered(architecture, 1), architecture.layout
-    learned = ["matrices", "biases", "gains", *(["slopes"] if architecture.activation == "prelu" else [])]
+    learned = [
+        "matrices",
+        "biases",
+        "gains",
+        "frequencies",
+        "phases",
+        *(["slopes"] if architecture.activation == "prelu" else []),
+    ]
     sizes = {name: sum(block.size for block in getattr(stack, name)()) for name in BLOCKS}
     assert layout.n_matrix == sizes["matrices"]
     assert layout.n_learned == sum(sizes[name] for name in learned)
@@ -47,11 +56,14 @@ def test_matrices_come_first_then_what_is_learned(architecture):
 @settings(max_examples=50)
 @given(ARCHITECTURES)
 def test_blocks_have_the_shapes_of_their_layers(architecture):
-    stack, sizes = numbered(architecture, 3), architecture.layer_sizes
+    stack, sizes = numbered(architecture, 3), architecture.units
+    assert sizes == (architecture.layer_sizes[0] + architecture.n_waves, *architecture.layer_sizes[1:])
     pieces = architecture.pieces if architecture.activation == "maxout" else 1
     columns = [pieces * size for size in sizes[1:-1]] + [sizes[-1]]
     assert [matrix.shape for matrix in stack.matrices()] == [(3, *shape) for shape in zip(sizes, columns, strict=False)]
     assert [bias.shape for bias in stack.biases()] == [(3, width) for width in columns]
+    waves = [(3, architecture.n_numeric, architecture.n_frequencies)] * (architecture.n_waves > 0)
+    assert [block.shape for block in stack.frequencies()] == [block.shape for block in stack.phases()] == waves
     normalised = [(3, width) for width in columns[:-1]] if architecture.batch_norm else []
     for name in ("gains", "means", "variances"):
         assert [block.shape for block in getattr(stack, name)()] == normalised
@@ -59,13 +71,21 @@ def test_blocks_have_the_shapes_of_their_layers(architecture):
     assert [block.shape for block in stack.slopes()] == ([(3, size) for size in sizes[1:-1]] if has_slopes else [])
 
 
-@pytest.mark.parametrize("name", BLOCKS)
+@pytest.mark.parametrize("name", sorted(set(BLOCKS) - {"frequencies", "phases"}))
 def test_views_write_through(name):
     architecture = Architecture((2, 3, 3, 2), "prelu", batch_norm=True)
     stack = Stack(architecture, np.zeros((2, architecture.n_weights), np.float32))
     block = getattr(stack, name)()[1]
     block[1] = 7
     assert (stack.weights[1] == 7).sum() == block[1].size and (stack.weights[0] == 0).all()
+
+
+def test_views_of_waves_write_through():
+    architecture = Architecture((4, 3, 2), n_numeric=2, n_frequencies=3)
+    stack = Stack(architecture, np.zeros((2, architecture.n_weights), np.float32))
+    (frequencies,), (phases,) = stack.frequencies(), stack.phases()
+    frequencies[1], phases[1] = 7, 8
+    assert [(stack.weights == number).sum(axis=1).tolist() for number in (7, 8)] == [[0, 6], [0, 6]]
 
 
 def test_a_hidden_layer_as_wide_as_the_one_below_is_skipped():
@@ -92,3 +112,4 @@ def test_operations_of_a_step():
     assert n_matrix_entries((5, 7, 3)) == 5 * 7 + 7 * 3
     assert training_operations((5, 7, 3)) == 6 * (5 * 7 + 7 * 3) - 2 * 5 * 7
     assert training_operations((5, 3)) == 4 * 5 * 3
+    assert training_operations((5, 7, 3), 8) == 6 * (13 * 7 + 7 * 3) - 2 * 5 * 7

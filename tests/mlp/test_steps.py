@@ -17,16 +17,17 @@ from hpsearch.mlp.stack import Stack
 from hpsearch.mlp.steps import train_step
 from hpsearch.mlp.updates import UPDATES
 
-N_INPUTS, N_OUTPUTS, N_ROWS = 6, 3, 11
+N_INPUTS, N_NUMERIC, N_OUTPUTS, N_ROWS = 6, 4, 3, 11
 LAYERS: dict[str, dict[str, Any]] = {
     "plain": {},
     "batch_norm": {"batch_norm": True},
     "residual": {"residual": True, "stochastic_depth": 0.4},
     "drop_connect": {"drop_connect": 0.3},
     "dropout": {"dropout": 0.3, "input_dropout": 0.2},
+    "waves": {"n_frequencies": 3, "frequency_scale": 0.5},
     "all": {
         "batch_norm": True, "residual": True, "stochastic_depth": 0.4, "drop_connect": 0.3, "dropout": 0.3,
-        "input_dropout": 0.2,
+        "input_dropout": 0.2, "n_frequencies": 2,
     },
 }  # fmt: skip
 LIMITS: dict[str, dict[str, Any]] = {
@@ -72,7 +73,7 @@ def examples_for(loss: str, n_rows: int = N_ROWS, seed: int = 0) -> train.Exampl
 
 def fit_of(recipe: Recipe, seed: int = 5) -> train.Fit:
     """One model whose biases, gains, slopes, statistics and average are no longer what they were at the start."""
-    fit = train.start([recipe], [seed], N_INPUTS, N_OUTPUTS)
+    fit = train.start([recipe], [seed], N_INPUTS, N_OUTPUTS, N_NUMERIC)
     generator, stack = np.random.default_rng(seed), fit.stack
     for block in (*stack.biases(), *stack.gains(), *stack.means(), *stack.variances()):
         block += generator.uniform(-0.3, 0.3, block.shape)
@@ -84,6 +85,7 @@ def check_steps(config: Mapping[str, Any], n_rows: int = N_ROWS, n_steps: int = 
     """Equate some steps in a row, on one minibatch of all rows, each from the compiled step's own weights."""
     recipe = Recipe.from_config({"hidden_layer_sizes": (5, 5, 4), "learning_rate_init": 0.02} | dict(config), "huber")
     examples, fit = examples_for(recipe.loss, n_rows, seed), fit_of(recipe, seed)
+    assert fit.stack.architecture.n_waves == N_NUMERIC * recipe.n_frequencies
     bench = train._Bench(fit, examples, n_rows)
     settings = train.settings_of(recipe, fit.seeds[0], 1)
     strengths = recipe.augmentation.strengths(N_INPUTS)

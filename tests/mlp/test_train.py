@@ -128,9 +128,17 @@ def cases() -> Iterator[tuple[str, dict[str, object]]]:
     yield "residual", {"residual": True}
     yield "batch norm", {"batch_norm": True}
     yield "batch norm keeping", {"batch_norm": True} | KEPT
+    waves = {"n_frequencies": 3, "frequency_scale": 0.5}
+    yield "waves", waves
+    yield "waves keeping", waves | KEPT | {"batch_norm": True}
+    yield "waves of a linear model", waves | {"hidden_layer_sizes": ()}
+    yield "waves with lbfgs", waves | {"update": LBFGS}
     yield "linear", {"hidden_layer_sizes": ()}
     yield "all rows at once", {"batch_size": 100}
-    yield "everything", SHALLOW_REGULARISERS | IMAGES | KEPT | DEPTH | PLATEAU | {"batch_norm": True, "warm_up": 0.2}
+    yield (
+        "everything",
+        SHALLOW_REGULARISERS | IMAGES | KEPT | DEPTH | PLATEAU | waves | {"batch_norm": True, "warm_up": 0.2},
+    )
     pieces = {"activation": "maxout", "pieces": 3, "update": "amsgrad", "batch_norm": True}
     yield "everything with maxout", SHALLOW_REGULARISERS | KEPT | DEPTH | pieces
 
@@ -165,6 +173,7 @@ def test_the_cases_cover_every_choice():
     # the numbers of losses, rules and schedules change what is computed, not how it goes on
     numbers = {"momentum", "rho", "beta_1", "beta_2", "ftrl_beta", "epsilon", "huber_delta", "quantile"}
     numbers |= {"milestones", "drop_every", "decay_rate", "decay_power", "cycles"}
+    numbers |= {"encoding"}  # a name, to the engine
     assert {name for name, values in choices.items() if len(values) == 1} <= numbers
 
 
@@ -611,6 +620,7 @@ def test_layers_hold_what_they_need():
     assert plain == 20 * 16 + 16 * 12 + 12 * 3 + 16 + 12 + 3
     assert recipe(batch_norm=True).architecture(20, 3).n_weights == plain + 3 * (16 + 12)
     assert recipe(activation="prelu").architecture(20, 3).n_weights == plain + 16 + 12
+    assert recipe(n_frequencies=4).architecture(20, 3, 5).n_weights == plain + 20 * 16 + 2 * 20
     hidden_columns = 20 * 16 + 16 * 12 + 16 + 12
     assert recipe(activation="maxout", pieces=3).architecture(20, 3).n_weights == plain + 2 * hidden_columns
 
