@@ -202,7 +202,7 @@ def embed_rows_backward(layout: Layout, state: State, scratch: Scratch, deltas: 
     n_waves, n_units = layout.n_waves, layout.units[0]
     of_waves = matrix[layout.n_inputs * n_columns : n_units * n_columns].reshape((n_waves, n_columns))
     below = scratch.deltas[: height * n_waves].reshape((height, n_waves))
-    np.dot(deltas, of_waves.T, below)
+    product_with_transpose(deltas, of_waves, below, scratch.products)
     embed_backward(
         scratch.values[: height * n_units].reshape((height, n_units)), below,
         block_of(layout, state.weights, layout.frequency), block_of(layout, state.weights, layout.phase),
