@@ -8,6 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.mlp.kernels import READ_INDEX, READ_NUMBERS, READ_ROWS, compiled
+from hpsearch.mlp.tiles import (
+    LANES,
+    TILE_COLUMNS,
+    TILE_ROWS,
+    pack_panels,
+    pack_transposed,
+    panels_size,
+    tiled_product,
+    tiled_transposed_product,
+)
 
 Array = NDArray[np.float32]
 Floats = NDArray[np.floating]
@@ -18,7 +28,19 @@ DROPOUT_STEPS = 256
 
 
 THINNEST, THIN_PRODUCT, THIN_TRANSPOSED = 2, 4, 12
-"""Columns from which, and up to which, products are ours and not BLAS's, which multiplies by one column as fast."""
+"""Columns from which, and up to which, products go by columns; BLAS multiplies by one column as fast."""
+TILES_BEAT_BLAS = LANES == 16
+"""Twice as fast as OpenBLAS's products, whose kernels are for registers of 8 numbers also where there are 16."""
+EDGE = TILE_ROWS * TILE_COLUMNS
+"""Numbers that tiles need besides panels."""
+TALLEST = 1024
+"""Rows up to which the gradient of a matrix is a product by tiles: panels of more do not stay in the cache."""
+
+
+def products_size(height: int, n_in: int, n_columns: int) -> int:
+    """Numbers that the products of a layer overwrite, for minibatches of at most `height` rows."""
+    shapes = ((n_in, n_columns), (n_columns, n_in), (min(height, TALLEST), n_columns))
+    return max(THIN_TRANSPOSED * n_in, EDGE + max(panels_size(*shape) for shape in shapes))
 
 
 def dropout_threshold(rate: float) -> int:
@@ -48,16 +70,9 @@ def column_sums(deltas: Array, out: Array) -> None:
 
 
 @compiled("void(float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[::1])")
-def product(values: Array, matrix: Array, out: Array, spare: Array) -> None:
-    """out = values @ matrix: (n_rows, n_in) by (n_in, n_columns); `spare` (≥ n_columns · n_in,) is overwritten.
-
-    A BLAS packs both factors, which is most of the work if one has a few columns only: those products are ours, by
-    columns of the matrix.
-    """
+def product_by_columns(values: Array, matrix: Array, out: Array, spare: Array) -> None:
+    """`product` with a thin matrix, whose columns are laid out one after another."""
     n_in, n_columns = matrix.shape
-    if n_columns < THINNEST or n_columns > THIN_PRODUCT:
-        np.dot(values, matrix, out)
-        return
     columns = spare[: n_columns * n_in].reshape((n_columns, n_in))
     for k in range(n_in):
         for j in range(n_columns):
@@ -71,16 +86,9 @@ def product(values: Array, matrix: Array, out: Array, spare: Array) -> None:
 
 
 @compiled("void(float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[::1])")
-def transposed_product(values: Array, deltas: Array, out: Array, spare: Array) -> None:
-    """out = values.T @ deltas: the gradient of a matrix (n_in, n_columns) from n_rows of both; `spare` as in `product`.
-
-    Thin ones are summed up four rows at a time.
-    """
-    n_rows, n_in = values.shape
-    n_columns = deltas.shape[1]
-    if n_columns < THINNEST or n_columns > THIN_TRANSPOSED:
-        np.dot(values.T, deltas, out)
-        return
+def transposed_product_by_columns(values: Array, deltas: Array, out: Array, spare: Array) -> None:
+    """`transposed_product` with thin deltas, summed up four rows at a time."""
+    (n_rows, n_in), n_columns = values.shape, deltas.shape[1]
     columns = spare[: n_columns * n_in].reshape((n_columns, n_in))
     columns[:] = 0
     whole = n_rows // 4 * 4
@@ -96,6 +104,51 @@ def transposed_product(values: Array, deltas: Array, out: Array, spare: Array) -
     for k in range(n_in):
         for j in range(n_columns):
             out[k, j] = columns[j, k]
+
+
+@compiled("void(float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[::1])")
+def product(values: Array, matrix: Array, out: Array, spare: Array) -> None:
+    """out = values @ matrix: (n_rows, n_in) by (n_in, n_columns); `spare` (`products_size`,) is overwritten.
+
+    BLAS and tiles pack factors, which is most of the work if one has a few columns only: hence those by columns.
+    """
+    n_in, n_columns = matrix.shape
+    if THINNEST <= n_columns <= THIN_PRODUCT:
+        product_by_columns(values, matrix, out, spare)
+    elif TILES_BEAT_BLAS and n_columns >= THINNEST:
+        pack_panels(matrix.reshape(matrix.size), n_in, n_columns, spare[EDGE:])
+        tiled_product(values, spare[EDGE:], out, spare[:EDGE].reshape((TILE_ROWS, TILE_COLUMNS)))
+    else:
+        np.dot(values, matrix, out)
+
+
+@compiled("void(float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[::1])")
+def product_with_transpose(deltas: Array, matrix: Array, out: Array, spare: Array) -> None:
+    """out = deltas @ matrix.T: from (n_rows, n_columns) through a matrix (n_in, n_columns) back to (n_rows, n_in).
+
+    `spare` as in `product`.
+    """
+    if TILES_BEAT_BLAS:
+        pack_transposed(matrix.reshape(matrix.size), matrix.shape[0], matrix.shape[1], spare[EDGE:])
+        tiled_product(deltas, spare[EDGE:], out, spare[:EDGE].reshape((TILE_ROWS, TILE_COLUMNS)))
+    else:
+        np.dot(deltas, matrix.T, out)
+
+
+@compiled("void(float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[::1])")
+def transposed_product(values: Array, deltas: Array, out: Array, spare: Array) -> None:
+    """out = values.T @ deltas: the gradient of a matrix (n_in, n_columns) from n_rows of both; `spare` as in `product`.
+
+    Many rows are a BLAS's.
+    """
+    n_rows, n_columns = deltas.shape
+    if THINNEST <= n_columns <= THIN_TRANSPOSED:
+        transposed_product_by_columns(values, deltas, out, spare)
+    elif TILES_BEAT_BLAS and n_columns >= THINNEST and n_rows <= TALLEST:
+        pack_panels(deltas.reshape(deltas.size), n_rows, n_columns, spare[EDGE:])
+        tiled_transposed_product(values, spare[EDGE:], out, spare[:EDGE].reshape((TILE_ROWS, TILE_COLUMNS)))
+    else:
+        np.dot(values.T, deltas, out)
 
 
 def drop_naive(values: Floats, noise: Noise, threshold: int) -> Floats:

@@ -34,6 +34,7 @@ from hpsearch.mlp.layers import (
     drop_rows,
     gather_rows,
     product,
+    product_with_transpose,
     transposed_product,
 )
 from hpsearch.mlp.losses import loss_and_gradient, smooth_targets
@@ -136,7 +137,7 @@ class Scratch(NamedTuple):
     deltas: Numbers
     norms: Numbers
     spare: Numbers
-    thin: Numbers
+    products: Numbers
     words: Words
 
 
@@ -201,7 +202,7 @@ def embed_rows_backward(layout: Layout, state: State, scratch: Scratch, deltas: 
     n_waves, n_units = layout.n_waves, layout.units[0]
     of_waves = matrix[layout.n_inputs * n_columns : n_units * n_columns].reshape((n_waves, n_columns))
     below = scratch.deltas[: height * n_waves].reshape((height, n_waves))
-    np.dot(deltas, of_waves.T, below)
+    product_with_transpose(deltas, of_waves, below, scratch.products)
     embed_backward(
         scratch.values[: height * n_units].reshape((height, n_units)), below,
         block_of(layout, state.weights, layout.frequency), block_of(layout, state.weights, layout.phase),
@@ -259,7 +260,7 @@ def forward_pass(
             matrix = connected
         store = scratch.branches if layout.skips[layer] == 1 else scratch.values
         following = store[there : there + height * n_columns].reshape((height, n_columns))
-        product(values, matrix.reshape((n_in, n_columns)), following, scratch.thin)
+        product(values, matrix.reshape((n_in, n_columns)), following, scratch.products)
         if layer == n_layers - 1:
             bias = state.weights[layout.bias[layer] : layout.bias[layer] + n_out]
             targets = scratch.targets[: height * n_out].reshape((height, n_out))
@@ -344,7 +345,7 @@ def backward_pass(
         here = scratch.height * scratch.starts[layer]
         values = scratch.values[here : here + height * n_in].reshape((height, n_in))
         gradient = state.gradient[entry : entry + n_entries]
-        transposed_product(values, deltas, gradient.reshape((n_in, n_columns)), scratch.thin)
+        transposed_product(values, deltas, gradient.reshape((n_in, n_columns)), scratch.products)
         matrix = state.weights[entry : entry + n_entries]
         if settings.connection_threshold > 0:
             noise = noise_of(scratch, seed, n_updates, CONNECTIONS + layer, n_layers, n_entries)
@@ -354,7 +355,8 @@ def backward_pass(
             below_width = layout.columns[layer - 1]
             turn = (layer % 2) * region
             below = scratch.deltas[turn : turn + height * below_width]
-            np.dot(deltas, matrix.reshape((n_in, n_columns)).T, below[: height * n_in].reshape((height, n_in)))
+            inputs_deltas = below[: height * n_in].reshape((height, n_in))
+            product_with_transpose(deltas, matrix.reshape((n_in, n_columns)), inputs_deltas, scratch.products)
             if layout.skips[layer] == 1:
                 for i in range(height * n_in):
                     below[i] += above[i]

@@ -20,7 +20,7 @@ from hpsearch.mlp.averages import ema_step, swa_after
 from hpsearch.mlp.epochs import FRESH_WATCH, N_WATCHED, Look, has_diverged, mean_loss, train_steps
 from hpsearch.mlp.initialisers import Start, initial_stack
 from hpsearch.mlp.kernels import aligned, one_blas_thread, read_only
-from hpsearch.mlp.layers import THIN_TRANSPOSED, dropout_threshold
+from hpsearch.mlp.layers import dropout_threshold, products_size
 from hpsearch.mlp.lbfgs import train_lbfgs
 from hpsearch.mlp.losses import LOSSES
 from hpsearch.mlp.outcome import Outcome, diverged, ran_out_of_patience
@@ -405,7 +405,7 @@ def _scratch(fit: Fit, height: int) -> Scratch:
         deltas=aligned(3 * height * widest),
         norms=aligned(widest),
         spare=aligned(sizes[0] + sizes[-1]),
-        thin=aligned(THIN_TRANSPOSED * max(sizes)),
+        products=aligned(max(products_size(height, *shape) for shape in zip(sizes, columns, strict=False))),
         words=np.empty(word_starts[-1], dtype=np.uint64),
     )
 

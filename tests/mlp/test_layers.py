@@ -13,6 +13,8 @@ from hpsearch.mlp.layers import (
     dropout_threshold,
     gather_rows,
     product,
+    product_with_transpose,
+    products_size,
     transposed_product,
 )
 
@@ -65,21 +67,55 @@ def test_dropping_rows_equals_its_naive_twin(shape, seed, threshold):
     np.testing.assert_array_equal(out, values)
 
 
-@settings(max_examples=50)
-@given(st.integers(1, 40), st.integers(1, 30), st.integers(1, 16), SEEDS)
-def test_products_equal_numpys(n_rows, n_in, n_columns, seed):
-    """Thin ones are not a BLAS's: those of up to 4 columns, or 12 where the factor is transposed."""
+@settings(max_examples=80)
+@given(st.integers(1, 70), st.integers(1, 90), st.integers(1, 16) | st.integers(17, 90), SEEDS)
+def test_products_equal_numpys_and_write_nothing_else(n_rows, n_in, n_columns, seed):
+    """By columns are those of 2 to 4 columns, or 12 where the factor is transposed."""
     values, matrix, deltas = (
         normals(seed, n_rows, n_in),
         normals(seed + 1, n_in, n_columns),
         normals(seed, n_rows, n_columns),
     )
-    out, gradient = np.empty((n_rows, n_columns), np.float32), np.empty((n_in, n_columns), np.float32)
-    spare = np.full(n_in * n_columns, np.nan, np.float32)
-    product(values, matrix, out, spare)
-    np.testing.assert_allclose(out, values.astype(np.float64) @ matrix, rtol=1e-4, atol=1e-4)
-    transposed_product(values, deltas, gradient, spare)
-    np.testing.assert_allclose(gradient, values.T.astype(np.float64) @ deltas, rtol=1e-4, atol=1e-4)
+    size = products_size(n_rows, n_in, n_columns)
+    for function, left, right, expected in (
+        (product, values, matrix, values.astype(np.float64) @ matrix),
+        (product_with_transpose, deltas, matrix, deltas.astype(np.float64) @ matrix.T),
+        (transposed_product, values, deltas, values.T.astype(np.float64) @ deltas),
+    ):
+        guarded, spare = np.full(expected.size + 40, np.inf, np.float32), np.full(size + 40, np.nan, np.float32)
+        spare[size:] = 7
+        out = guarded[: expected.size].reshape(expected.shape)
+        function(left, right, out, spare[:size])
+        np.testing.assert_allclose(out, expected, rtol=1e-4, atol=1e-4)
+        assert (guarded[expected.size :] == np.inf).all() and (spare[size:] == 7).all()
+
+
+def test_the_gradient_of_many_rows_equals_numpys():
+    values, deltas = normals(0, 1500, 20), normals(1, 1500, 40)
+    out = np.empty((20, 40), np.float32)
+    transposed_product(values, deltas, out, np.empty(products_size(1500, 20, 40), np.float32))
+    np.testing.assert_allclose(out, values.T.astype(np.float64) @ deltas, rtol=1e-3, atol=1e-3)
+
+
+@settings(max_examples=30)
+@given(st.sampled_from([1, 3, 8, 20, 40]), st.sampled_from([np.nan, np.inf, -np.inf]), SEEDS)
+def test_what_is_not_finite_is_not_so_where_numpys_is_not(n_columns, worst, seed):
+    values, matrix, deltas = normals(seed, 21, 19), normals(seed + 1, 19, n_columns), normals(seed, 21, n_columns)
+    generator = np.random.default_rng(seed)
+    for array in (values, matrix, deltas):
+        array[generator.integers(len(array)), generator.integers(array.shape[1])] = worst
+    spare = np.empty(products_size(21, 19, n_columns), np.float32)
+    with np.errstate(invalid="ignore"):
+        cases = (
+            (product, values, matrix, values @ matrix),
+            (product_with_transpose, deltas, matrix, deltas @ matrix.T),
+            (transposed_product, values, deltas, values.T @ deltas),
+        )
+    for function, left, right, expected in cases:
+        out = np.empty_like(expected)
+        function(left, right, out, spare)
+        np.testing.assert_array_equal(np.isfinite(out), np.isfinite(expected))
+        np.testing.assert_array_equal(np.isnan(out), np.isnan(expected))
 
 
 def test_what_is_kept_makes_up_for_what_is_dropped():
