@@ -7,6 +7,7 @@ from hpsearch.estimators.mlp import MLPRegressor as MLPRegressor
 from hpsearch.estimators.search import SearchClassifier as SearchClassifier
 from hpsearch.estimators.search import SearchRegressor as SearchRegressor
 from hpsearch.orchestrator.halving import Rung as Rung
+from hpsearch.orchestrator.networks import CLASSIC as CLASSIC
 from hpsearch.orchestrator.plan import Plan as Plan
 from hpsearch.orchestrator.plan import Stage as Stage
 from hpsearch.orchestrator.sampler import CoarseToFineSampler as CoarseToFineSampler
