@@ -22,6 +22,8 @@ from hpsearch.orchestrator.sampler import check_factory
 from hpsearch.space.distributions import Choice, Distribution
 from hpsearch.space.space import Config, SearchSpace
 
+SCORES_OF_LABELS = ("accuracy", "balanced_accuracy")
+"""For these, label smoothing is searched: it helps labels and hurts probabilities."""
 N_CHECKED = 64
 """Configs that are drawn at the door, to see whether values that are right alone go together."""
 
@@ -57,15 +59,17 @@ def problem_of(
     encodings = _encodings(asked) if estimator is None else ENCODINGS[:1]
     dataset = prepare(X, y, random_state=random_state, encoded=estimator is None, encodings=encodings, **data)
     seed = int(random_state)
+    scorers = scorers_of(scoring, dataset.target)
     if estimator is None:
-        whole_space, default, learner, epochs = _networks(dataset, asked, seed, max_epochs, n_updates)
+        # losses that a user names may know no smoothing
+        of_labels = scorers[0].name in SCORES_OF_LABELS and "loss" not in asked.entries
+        whole_space, default, learner, epochs = _networks(dataset, asked, seed, max_epochs, n_updates, of_labels)
     else:
         epochs = max_epochs or MIN_EPOCHS
         whole_space, default, learner = _estimators(estimator, dataset, asked, seed, epochs, trusted=trusted, **limits)
     configs = first_configs(first, whole_space, default)
     for config in configs:
         learner.check(config)
-    scorers = scorers_of(scoring, dataset.target)
     for part in dataset.folds:
         guess_scores(scorers[0], part)
     start = None if like is None else partial(start_from, like, whole_space)
@@ -80,8 +84,9 @@ def _refuse_limits(limits: Mapping[str, Any]) -> None:
 
 
 def _encodings(asked: SearchSpace) -> tuple[str, ...]:
-    """What `encoding` may be; all of them unless the user names some, or one."""
-    entry = asked.entries.get("encoding", Choice(ENCODINGS))
+    """What `encoding` may be; all of them unless the user names some, or one. Images stay images."""
+    default = ENCODINGS[0] if asked.entries.get("image_shape") else Choice(ENCODINGS)
+    entry = asked.entries.get("encoding", default)
     names = entry.values if isinstance(entry, Choice) else (entry,)
     for name in names:
         if name not in ENCODINGS:
@@ -90,11 +95,11 @@ def _encodings(asked: SearchSpace) -> tuple[str, ...]:
 
 
 def _networks(
-    dataset: Dataset, asked: SearchSpace, seed: int, max_epochs: int | None, n_updates: int
+    dataset: Dataset, asked: SearchSpace, seed: int, max_epochs: int | None, n_updates: int, of_labels: bool
 ) -> tuple[SearchSpace, Config, Learner[Any], int]:
     """The whole space of our networks, its default config, their learner, and the epochs of the longest trials."""
     n_train = min(len(part.rows.train) for part in dataset.parts)
-    default = default_space(n_train, asked.entries.get("update"), dataset.distinct_encodings)
+    default = default_space(n_train, asked.entries.get("update"), dataset.distinct_encodings, of_labels)
     space = default.replace(asked.entries).with_natural_bounds(BOUNDS)
     _check_values(space)
     epochs = max_epochs or default_max_epochs(steps_per_epoch(n_train, largest_batch(space)), n_updates)

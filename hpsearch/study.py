@@ -237,15 +237,16 @@ class Study:
             ensembles = self._averages(library, record, limits)
             ensembles = [self._tested(one, record) for one in ensembles]
             refits = self._train_again(ensembles[0], record, workers, stop) if refit else {}
+            failed = {key for key, fit in (refits or {}).items() if fit.outcomes[0] and fit.outcomes[0].failed}
+            sound = {key: fit for key, fit in (refits or {}).items() if key not in failed}
+            if sound:
+                ensembles[0] = self._tested(ensembles[0], record, sound)
         clock.record()
         is_whole = not curves.is_broken_off and refits is not None
         ended = "finished" if is_whole and record.is_over(plan.n_trials) else _early_end(record, stop)
         decided = pd.concat(decisions, ignore_index=True)
         findings = self._findings(plan, record, ensembles, library, curves, candidates, decided, chance, ended)
-        sound = {key: fit for key, fit in (refits or {}).items() if not (fit.outcomes[0] and fit.outcomes[0].failed)}
-        kept = [
-            _KEPT.format(number) for number in sorted({number for number, _ in (refits or {}).keys() - sound.keys()})
-        ]
+        kept = [_KEPT.format(number) for number in sorted({number for number, _ in failed})]
         findings = replace(findings, warnings=(*findings.warnings, *kept))
         return self._ensemble(ensembles[0], record, sound), findings
 
@@ -283,12 +284,15 @@ class Study:
         members = [member.result for member in chosen.members]
         return train_again(self.problem, members, record.refits, workers, stop)
 
-    def _tested(self, average: Average, record: StudyRecord) -> Average:
-        """With its score on the test rows, if there are any: the last thing they are for, and the only one."""
+    def _tested(self, average: Average, record: StudyRecord, refits: Refits = NO_REFITS) -> Average:
+        """With its score on the test rows, if there are any: the last thing they are for, and the only one.
+
+        With `refits`, that of the members trained again.
+        """
         rows = self.dataset.rows.test
         if len(rows) == 0:
             return average
-        ensemble = self._ensemble(average, record)
+        ensemble = self._ensemble(average, record, refits)
         parts = (self.dataset, *self.dataset.folds)
         views = [part.encoded_as(name) for part in parts for name in self.dataset.encodings]
         inputs = {view.encoding: view.inputs for view in views}

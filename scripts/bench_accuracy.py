@@ -14,8 +14,8 @@ running anything, OUT is put into tables:
 - scores of all contenders: log-loss or RMSE, and accuracy; of ours the mean and deviation over seeds; with a * those of
   accuracy/peers.json, published numbers of peers of which no predictions are kept;
 - ours against the best MLP system and against gradient boosting, seed 0 of both: gain in per cent of the rival's loss,
-  or in percentage points of accuracy, with the 95 % interval of a paired bootstrap over test rows; without an interval,
-  and never significant, against published numbers;
+  or in percentage points of accuracy, with the 95 % interval of a paired bootstrap over test rows; against published
+  numbers with that of two independent means, which is wider;
 - seconds: ours against the peers' published ones (else those kept), geometric mean of the ratios over sets;
 - honesty: z of the honest score, see `comparison.honesty`;
 - what is lost without each part: per cent of the loss, paired by set and seed, mean and 95 % interval by Student's t.

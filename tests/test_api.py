@@ -91,7 +91,7 @@ def test_the_result_has_the_designed_tables(wine_result):
     assert result.honest_score == result.leaderboard()["honest_score"].iloc[0]
     assert result.best_value == result.history["valid_value"].max()
     assert set(result.best_config) == {
-        "learning_rate_init", "weight_decay", "dropout", "hidden_layer_sizes", "batch_size",
+        "learning_rate_init", "weight_decay", "dropout", "hidden_layer_sizes", "activation", "encoding", "batch_size",
     }  # fmt: skip
 
 
@@ -175,7 +175,10 @@ def test_an_optimum_at_an_edge_is_a_warning_and_a_decision(wine):
 
 def test_refit_trains_on_all_rows_and_keeps_the_scores(wine):
     plain, refitted = quick(*wine, test_size=0.25, refit=False), quick(*wine, test_size=0.25)
-    assert refitted.leaderboard().equals(plain.leaderboard())
+    columns = plain.leaderboard().columns.drop("test_score")
+    assert refitted.leaderboard()[columns].equals(plain.leaderboard()[columns])
+    assert refitted.leaderboard()["test_score"][1:].equals(plain.leaderboard()["test_score"][1:])
+    assert refitted.test_score != plain.test_score, "that of what is taken home"
     assert all(member["refit"] for member in refitted.ensemble.about["members"])
     assert not any(member["refit"] for member in plain.ensemble.about["members"])
     assert not np.array_equal(refitted.ensemble.networks[0].weights, plain.ensemble.networks[0].weights)
@@ -200,7 +203,7 @@ def test_a_member_that_diverges_when_trained_again_stays_as_it_was(wine):
 def test_a_trial_that_cannot_be_scored_fails_with_advice():
     """A Poisson deviance is defined for positive predictions only."""
     X = np.random.default_rng(0).standard_normal((300, 3))
-    space = TINY | {"learning_rate_init": Choice([1e-5, 0.1])}
+    space = TINY | {"learning_rate_init": Choice([1e-5, 0.1]), "encoding": "robust", "activation": "relu"}
     with pytest.warns(UserWarning, match="of 12 trials failed; the first: .* cannot be computed"):
         result = quick(X, np.exp(2 * X[:, 0]), scoring="neg_mean_poisson_deviance", n_trials=12, space=space)
     failed = result.trials[result.trials["outcome"] == "unscored"]
@@ -595,7 +598,7 @@ def test_the_users_config_is_tried_first(wine):
     mine = {"learning_rate_init": 0.0123, "hidden_layer_sizes": (8, 8)}
     trials = quick(*wine, first=[mine]).trials
     assert trials["params_learning_rate_init"][0] == 0.0123 and trials["params_hidden_layer_sizes"][0] == "[8, 8]"
-    assert trials["params_learning_rate_init"][1] == 0.005, "and then ours"
+    assert trials["params_learning_rate_init"][1] == 0.003, "and then ours"
 
 
 def test_configs_may_be_drawn_by_a_sampler_of_optuna(wine, tmp_path):
@@ -611,14 +614,14 @@ def test_configs_may_be_drawn_by_a_sampler_of_optuna(wine, tmp_path):
 def test_folds_rank_by_their_mean_and_vote_together(wine, tmp_path):
     X, y = wine
     result = quick(X, y, cv=3, test_size=0.25, scoring=["neg_log_loss", "accuracy"], n_trials=6, max_epochs=27)
-    assert result.findings.n_rows["train"] == 0 and len(result.ensemble.encodings) == 3
+    assert result.findings.n_rows["train"] == 0 and len(result.ensemble.encodings) % 3 == 0
     assert (result.trials["value_std"] > 0).all() and result.trials["value_accuracy"].between(0, 1).all()
     assert len(result.ensemble.networks) == 3 * result.findings.chosen["n_members"]
     assert result.test_score > -0.5
     result.save(tmp_path / "model")
     np.testing.assert_array_equal(hpsearch.load(tmp_path / "model").predict_proba(X), result.ensemble.predict_proba(X))
     refitted = quick(X, y, cv=3, test_size=0.25, n_trials=6, max_epochs=27, refit=True)
-    assert len(refitted.ensemble.encodings) == 1
+    assert len(refitted.ensemble.encodings) <= 4, "those of the whole"
     assert len(refitted.ensemble.networks) == refitted.findings.chosen["n_members"]
 
 

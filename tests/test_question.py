@@ -26,7 +26,7 @@ def wine():
 def test_networks_are_searched_unless_an_estimator_is_given(wine):
     problem, epochs = problem_of(*wine)
     assert isinstance(problem.learner, MLPLearner) and epochs % 9 == 0
-    assert problem.drawing.first[0]["learning_rate_init"] == pytest.approx(5e-3)
+    assert problem.drawing.first[0]["learning_rate_init"] == pytest.approx(3e-3)
     problem, epochs = problem_of(*wine, estimator=LogisticRegression(), space=C)
     assert isinstance(problem.learner, EstimatorLearner) and epochs == 27
     assert problem.drawing.first == ({"C": 1.0},), "the estimator's own parameters are tried first"
@@ -95,3 +95,11 @@ def test_the_shortest_rung_of_networks_follows_from_their_minibatches(wine):
 
 def test_nan_as_the_score_of_an_error_is_no_wish(wine):
     problem_of(*wine, error_score=math.nan, space={"dropout": Uniform(0.0, 0.1)})
+
+
+def test_labels_may_be_smoothed_where_labels_are_scored(wine):
+    for scoring, is_searched in (("accuracy", True), (None, False), ("neg_log_loss", False)):
+        problem, _ = problem_of(*wine, scoring=scoring)
+        assert ("label_smoothing" in problem.drawing.space.distributions) == is_searched
+    problem, _ = problem_of(*wine, scoring="accuracy", space={"loss": "multiclass_hinge"})
+    assert "label_smoothing" not in problem.drawing.space.distributions

@@ -259,13 +259,14 @@ SIZES: tuple[tuple[float, int, tuple[tuple[int, ...], ...]], ...] = (
 
 
 def default_space(
-    n_train: int, update: object = Recipe.update, encodings: Sequence[str] = (Recipe.encoding,)
+    n_train: int, update: object = Recipe.update, encodings: Sequence[str] = (Recipe.encoding,), of_labels: bool = False
 ) -> SearchSpace:
     """What is searched unless the user says otherwise, for so many training rows in these encodings.
 
     Learning rate and decay are log-uniform, dropout is uniform; the encoding, the activation, width and depth (among
-    `SIZES`) are chosen; the batch size follows from the number of rows and is not searched. L-BFGS has none of these
-    but encoding and shapes: there the penalty is searched.
+    `SIZES`) are chosen; the batch size follows from the number of rows and is not searched. With `of_labels`, where a
+    score of labels ranks, so is whether labels are smoothed. L-BFGS has none of these but encoding and shapes: there
+    the penalty is searched.
     """
     _, batch_size, shapes = next(size for size in SIZES if n_train < size[0])
     encoding = {"encoding": Choice(encodings) if len(encodings) > 1 else encodings[0]}
@@ -280,6 +281,7 @@ def default_space(
             "hidden_layer_sizes": Choice(shapes),
             "activation": Choice(("relu", "silu")),
             **encoding,
+            **({"label_smoothing": Choice((0.0, 0.1))} if of_labels else {}),
             "batch_size": batch_size,
         }
     )

@@ -12,13 +12,14 @@ N_RESAMPLES = 2000
 class Difference:
     """What ours gains on a rival, with the ends of its 95 % interval; positive: ours is better.
 
-    Of a loss in per cent of the rival's, of an accuracy in percentage points. The ends are NaN where the rival's
-    predictions are not kept.
+    Of a loss in per cent of the rival's, of an accuracy in percentage points. Where the rival's predictions are not
+    kept, the interval is not `is_paired`, and wider than a paired one would be.
     """
 
     gain: float
     low: float = float("nan")
     high: float = float("nan")
+    is_paired: bool = True
 
     @property
     def is_significant(self):
@@ -31,8 +32,8 @@ class Difference:
         return word + (", significantly" if self.is_significant else "")
 
     def __str__(self):
-        ends = "(published)" if np.isnan(self.low) else f"[{self.low:+.2f}, {self.high:+.2f}]"
-        return f"{self.gain:+.2f} {ends} {self.verdict}"
+        paired = "" if self.is_paired else " (published, unpaired)"
+        return f"{self.gain:+.2f} [{self.low:+.2f}, {self.high:+.2f}]{paired} {self.verdict}"
 
 
 def resampled_means(columns, n_resamples=N_RESAMPLES, seed=0):
@@ -56,15 +57,22 @@ def accuracy_difference(ours, rival):
 
 
 def published_difference(ours, rival, score):
-    """The `Difference` to a rival of which only numbers are known, an accuracy to four digits: without an interval.
+    """The `Difference` to a rival of which only numbers are known, an accuracy to four digits.
+
+    The rival's rows are taken to vary as ours do, and independently of them: an interval that is too wide, for the same
+    rows are hard for both.
 
     Args:
         rival: its scores by name.
         score: "loss" or "accuracy".
     """
     if score == "loss":
-        return Difference(100 * (1 - ours.loss / rival["loss"]))
-    return Difference(100 * (round(ours.accuracy, 4) - rival["accuracy"]))
+        gain, own, scale = 100 * (1 - ours.loss / rival["loss"]), ours.row_losses, 100 / rival["loss"]
+        scale /= 2 * ours.loss if ours.is_regression else 1
+    else:
+        gain, own, scale = 100 * (round(ours.accuracy, 4) - rival["accuracy"]), ours.row_hits, 100
+    reach = 1.96 * np.sqrt(2 * own.var(ddof=1) / len(own)) * scale
+    return Difference(gain, gain - reach, gain + reach, is_paired=False)
 
 
 def _difference(ours, rival, our_rows, rival_rows, gain):

@@ -92,7 +92,8 @@ class TestFailing:
         assert hpsearch("run", study, "--fail-on=edge").exit_code == 0
 
     def test_edge(self, tmp_path: Path) -> None:
-        rates = (RATE, 'learning_rate_init = { distribution = "log_uniform", low = 1e-9, high = 1e-2 }')
+        rate = 'learning_rate_init = { distribution = "log_uniform", low = 1e-9, high = 1e-2 }'
+        rates = (RATE, f'{rate}\nencoding = "robust"\nactivation = "relu"')
         study = make_study(
             tmp_path / "wine", rates, ("n_trials = 9", "n_trials = 60"), ("[[8], [16], [8, 8]]", "[[16]]")
         )
@@ -114,7 +115,7 @@ class TestFailing:
     def test_nothing_is_said_of_rungs_that_nobody_reached(self, tmp_path: Path) -> None:
         study = make_study(tmp_path / "wine", (RATE, "learning_rate_init = 1e20"), ("n_trials = 9", "n_trials = 1"))
         plan, rung, error = hpsearch("run", study).stderr.splitlines()
-        assert plan == "1 stage, 1 trial, 9 epochs of training (0% saved by halving)"
+        assert plan == "1 stage, 1 trial, 9 epochs of training (0% saved by halving); about 1 s"
         assert rung.startswith("rung 1/3: 1 trial at 1 epoch (1 failed), best –, ") and error.startswith("Error: ")
 
     def test_unknown_reason(self, study: Path) -> None:

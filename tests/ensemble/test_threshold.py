@@ -13,7 +13,9 @@ from sklearn.metrics import confusion_matrix, f1_score, fbeta_score, get_scorer,
 from hpsearch.ensemble.threshold import QUICK, candidates, chosen_threshold, counts, decisions
 from tests.report.test_figures import selection
 
-ROWS = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 1), st.floats(0.1, 5)), min_size=2, max_size=30)
+ROWS = st.lists(
+    st.tuples(st.floats(0, 1, allow_subnormal=False), st.integers(0, 1), st.floats(0.1, 5)), min_size=2, max_size=30
+)
 
 
 def rare(n_rows=2000, seed=0):

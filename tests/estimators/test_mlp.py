@@ -79,8 +79,8 @@ def output(model, X):
 def test_every_field_of_the_recipe_is_an_argument():
     for kind in BOTH:
         signature = inspect.signature(kind)
-        assert {field.name for field in fields(Recipe)} - set(signature.parameters) == {"patience"}
-        others = ("patience", "loss", "initialiser", "dropout", "schedule")
+        assert {field.name for field in fields(Recipe)} - set(signature.parameters) == {"encoding", "patience"}
+        others = ("encoding", "patience", "loss", "initialiser", "dropout", "schedule")
         same = [field for field in fields(Recipe) if field.name not in others]
         assert all(signature.parameters[field.name].default == field.default for field in same)
         assert all(f"{name}" in kind.__doc__ for name in signature.parameters), "documented"

@@ -192,7 +192,7 @@ def test_choices_are_those_of_the_tables(name):
             {"learning_rate": 0.1},
             "unknown hyperparameter 'learning_rate'; did you mean 'learning_rate_init'[?] Known are",
         ),
-        ({"xyz": 0.1}, r"unknown hyperparameter 'xyz'\. Known are: hidden_layer_sizes, activation"),
+        ({"xyz": 0.1}, r"unknown hyperparameter 'xyz'\. Known are: encoding, hidden_layer_sizes, activation"),
         ({3: 0.1}, r"unknown hyperparameter 3\. Known are"),
         ({"dropout": 1.0}, r"dropout must be a number in \[0, 1\), but got 1.0"),
         ({"quantile": 0}, r"quantile must be a number in \(0, 1\), but got 0"),
@@ -305,7 +305,7 @@ def test_rates_are_the_schedules_with_the_recipes_numbers(schedule):
 
 CHANGES = {
     "hidden_layer_sizes": (5,), "activation": "tanh", "pieces": 3, "batch_norm": True, "residual": True,
-    "n_frequencies": 8,
+    "n_frequencies": 8, "encoding": "quantile",
     "loss": "huber", "batch_size": 7, "update": "sgd", "swa_share": 0.1, "n_checkpoints": 2, "patience": 3,
 }  # fmt: skip
 """Choices that models of one stack must share, and another value for each."""

@@ -173,6 +173,7 @@ def test_the_cases_cover_every_choice():
     # the numbers of losses, rules and schedules change what is computed, not how it goes on
     numbers = {"momentum", "rho", "beta_1", "beta_2", "ftrl_beta", "epsilon", "huber_delta", "quantile"}
     numbers |= {"milestones", "drop_every", "decay_rate", "decay_power", "cycles"}
+    numbers |= {"encoding"}  # a name, to the engine
     assert {name for name, values in choices.items() if len(values) == 1} <= numbers
 
 

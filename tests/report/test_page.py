@@ -127,7 +127,7 @@ def test_tables() -> None:
     assert [row[-1] for row in gaps[1:]] == ["20%", "33%", "0%"]
     assert diverged[1:] == [["3", "Diverged: try a tenth of it."], ["4", "Diverged: try a tenth of it."]]
     assert [row[:2] for row in decisions] == [["after", "verdict"], *[["random", UNDECIDED]] * 4]
-    assert [row[0] for row in chance[1:]] == ["[128]", "[64]"]
+    assert [row[1] for row in chance[1:]] == ["[128]", "[64]"]
     assert reliability[0] == ["predicted", "rows", "mean predicted", "observed", "95 % interval"]
     assert sum(int(row[1]) for row in reliability[1:]) == 150
     assert members[1][:5] == ["2", "100.0%", "−0.3000", "6", "ema"]
