@@ -159,11 +159,11 @@ def _leaderboard(findings: Findings) -> str:
         "The honest score is that of predicting each fifth of the selection rows by what is chosen on the other four, "
         "± the deviation between the fifths (not a standard error). In the chosen row the kind of ensemble is part of "
         "that choice, in the others only which models vote. The value chosen on is the score on the validation rows, "
-        "which flatters, for they also ranked the trials. Sizes, times (counted, of one core) and scores are those of "
-        "the models that were searched, before any of them was trained again on all rows."
+        "which flatters, for they also ranked the trials. Times are counted, not measured, and of one core. Where the "
+        "members of the chosen ensemble were trained again on all rows, these scores are of the models before."
     )
     if findings.n_rows["test"]:
-        sentence += " The test rows were used for nothing else."
+        sentence += " The test rows were used for nothing else; there the chosen row is scored as it is taken home."
     else:
         del columns["test score"]
     loss = "squared error" if findings.task == "regression" else "log-loss"
