@@ -169,7 +169,7 @@ def _leaderboard(findings: Findings) -> str:
     loss = "squared error" if findings.task == "regression" else "log-loss"
     rivals = [name for name in CHOSEN_FROM if name != FAVOURITE]
     reason = (
-        f"Chosen is {FAVOURITE}, unless {' or '.join(rivals)} has clearly less {loss} on the "
+        f"Chosen is {FAVOURITE}, unless one of {', '.join(rivals)} has clearly less {loss} on the "
         f"{counted(findings.n_rows['select'], 'selection row')}, by more than two standard errors of the difference, "
         "whatever the score; errors not yet seen are reckoned in. The other kinds are there to be compared. So another "
         "row may look better by the score: such a difference is mostly noise."
