@@ -10,7 +10,9 @@ from matplotlib import pyplot
 from sklearn.datasets import load_wine
 
 import hpsearch
+from hpsearch.data.encoding import ENCODINGS
 from hpsearch.mlp.recipe import CHOICES, HYPERPARAMETERS, Recipe
+from hpsearch.orchestrator.effort import EFFORTS
 
 ROOT = Path(__file__).parent.parent
 
@@ -47,6 +49,23 @@ def test_the_readme_shows_how_optuna_reads_a_study(tmp_path, monkeypatch):
     assert len(scope["study"].trials) == 64
     assert pyplot.get_fignums()
     pyplot.close("all")
+
+
+def test_the_readme_shows_what_follows_from_honest_predictions(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    readme = (ROOT / "README.md").read_text()
+    (example,) = re.findall(r"### Probabilities, decisions, intervals\n\n```python\n(.*?)```", readme, re.S)
+    scope = {}
+    exec(example.replace('effort="quick"', "n_trials=24, max_epochs=9, space={'swa_share': 0.5}, n_jobs=1"), scope)
+    assert (tmp_path / "report.html").is_file()
+    kinds = [name.removesuffix("_calibrated") for name in scope["result"].leaderboard()["ensemble"]]
+    assert [name for name in (*kinds, "stack") if f"`{name}`" not in readme] == []
+
+
+def test_the_readme_names_every_effort_and_encoding():
+    readme = (ROOT / "README.md").read_text()
+    assert [name for name in (*EFFORTS, *ENCODINGS) if f"| `{name}` |" not in readme] == []
+    assert all(f"| {effort.n_trials:,} | {effort.n_updates:,} |" in readme for effort in EFFORTS.values())
 
 
 def test_every_kernel_choice_is_documented_in_the_recipe():

@@ -159,17 +159,17 @@ def _leaderboard(findings: Findings) -> str:
         "The honest score is that of predicting each fifth of the selection rows by what is chosen on the other four, "
         "± the deviation between the fifths (not a standard error). In the chosen row the kind of ensemble is part of "
         "that choice, in the others only which models vote. The value chosen on is the score on the validation rows, "
-        "which flatters, for they also ranked the trials. Sizes, times (counted, of one core) and scores are those of "
-        "the models that were searched, before any of them was trained again on all rows."
+        "which flatters, for they also ranked the trials. Times are counted, not measured, and of one core. Where the "
+        "members of the chosen ensemble were trained again on all rows, these scores are of the models before."
     )
     if findings.n_rows["test"]:
-        sentence += " The test rows were used for nothing else."
+        sentence += " The test rows were used for nothing else; there the chosen row is scored as it is taken home."
     else:
         del columns["test score"]
     loss = "squared error" if findings.task == "regression" else "log-loss"
     rivals = [name for name in CHOSEN_FROM if name != FAVOURITE]
     reason = (
-        f"Chosen is {FAVOURITE}, unless {' or '.join(rivals)} has clearly less {loss} on the "
+        f"Chosen is {FAVOURITE}, unless one of {', '.join(rivals)} has clearly less {loss} on the "
         f"{counted(findings.n_rows['select'], 'selection row')}, by more than two standard errors of the difference, "
         "whatever the score; errors not yet seen are reckoned in. The other kinds are there to be compared. So another "
         "row may look better by the score: such a difference is mostly noise."

@@ -117,7 +117,7 @@ def test_warnings_stand_in_a_box_of_their_own() -> None:
 def test_tables() -> None:
     summary, board, best, decisions, gaps, diverged, chance, members, reliability = Outline(page(made_up())).tables
     assert len(summary) == 11
-    assert board[1] == ["best_model (chosen)", "1", "−0.071 ± 0.021", "−0.07500", "−0.3000"]
+    assert board[1] == ["best_model (chosen)", "1", "−0.071 ± 0.021", "−0.07500", "−0.3000", "0.21", "2.1"]
     assert best[0] == ["trial", "best value", "at epoch", "trained to", "state", "learning_rate_init", "dropout"]
     assert [row[:5] for row in best[1:3]] == [
         ["2", "−0.3000", "6", "6", "cut"],
