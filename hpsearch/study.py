@@ -55,8 +55,6 @@ Callback = Callable[[RungRecord], object]
 
 SHAPING = ("numpy", "scipy", "numba", "scikit-learn", "skops")
 """Packages whose versions shape the bits of a model."""
-N_CHECKED = 64
-"""Configs that are drawn at the door, to see whether values that are right alone go together."""
 Refits = Mapping[tuple[int, int], Any]
 """Trial number and epochs → the fit on all rows but the test rows."""
 NO_REFITS: Refits = MappingProxyType({})

@@ -34,7 +34,7 @@ def report(study: Path) -> None:
         with refusing(file.path):
             plan = asked.planned(record, Plan.from_json(record.plan or []).n_trials)
         try:
-            _, findings = asked.carry_out(plan, record, Stop(timeout=0), Workers(1))
+            _, findings = asked.carry_out(plan, record, Stop(timeout=0), Workers(1), refit=file.search.refit)
         except AllTrialsFailed as error:
             table = write_trials(record, file.out)
             raise NoModel(f"{file.path}: {error} ({table} has the advice for each)") from error

@@ -32,7 +32,7 @@ def fit_temperature(
 ) -> float:
     """The temperature T in [0.1, 10] of the least weighted log-loss.
 
-    As where ensembles are chosen (`average.RowLosses`), once in n + 1 rows any class is taken to be the true one:
+    As where ensembles are chosen (`evidence.RowLosses`), once in n + 1 rows any class is taken to be the true one:
     without it, few rows that are all predicted rightly would make every probability 0 or 1. The loss is convex in 1/T.
 
     Args:

@@ -49,7 +49,7 @@ class Ensemble:
     """Trained models that vote, from raw columns to labels or numbers. Made by `search`, or read by `load`.
 
     Attributes:
-        name: the kind of ensemble, see `ensemble.average.KINDS`.
+        name: the kind of ensemble, see `ensemble.kinds`.
         encodings: the ways in which raw columns become inputs: of all rows, of folds, of other kinds. All read the
             same raw columns.
         target: how outputs become labels or numbers.

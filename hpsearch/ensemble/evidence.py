@@ -23,7 +23,7 @@ RowNumbers = NDArray[np.int64]
 SMALLEST = 1e-15
 """A probability that is smaller counts as this one."""
 MOST_ROWS = 2_500
-"""Entries that votes are chosen by; of more selection rows a part is taken, evenly spread."""
+"""Rows that votes for classes are chosen by; of more, validation and selection, a part is taken, evenly spread."""
 N_UNSEEN = 64
 """Rows that stand for the errors not seen."""
 

@@ -115,7 +115,9 @@ class Proposal:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Self:
-        """The proposal that `to_json` wrote."""
+        """The proposal that `to_json` wrote; ValueError for one of a version without `shares`."""
+        if "shares" not in record:
+            raise ValueError("the decisions are those of an earlier version, and cannot be gone on from: begin anew")
         return cls(
             SearchSpace.from_json(record["space"]),
             {name: Focus(*focus) for name, focus in record["focus"].items()},

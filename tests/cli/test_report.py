@@ -20,6 +20,15 @@ def test_gives_what_run_gave(finished: Path) -> None:
     assert [name for name in before if before[name] != after[name] and name != "report.html"] == []
 
 
+def test_of_members_that_were_not_trained_again(study: Path) -> None:
+    file = study / "study.toml"
+    file.write_text(file.read_text().replace("[search]", "[search]\nrefit = false"))
+    assert hpsearch("run", study).exit_code == 0
+    before = (study / "out" / "summary.json").read_text()
+    assert hpsearch("report", study).exit_code == 0
+    assert (study / "out" / "summary.json").read_text() == before
+
+
 def test_of_what_is_left(finished: Path) -> None:
     for kept in (finished / "out" / "study.db.fits" / "wine").glob("*_epoch_00009.safetensors"):
         kept.unlink()

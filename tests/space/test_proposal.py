@@ -58,3 +58,10 @@ def test_choices_are_drawn_by_their_shares() -> None:
     for value, share in zip("abc", (0.2, 0.8, 0.0), strict=True):
         expected = (1 - WHOLE_SHARE) * share + WHOLE_SHARE / 3
         assert drawn.count(value) / 400 == pytest.approx(expected, abs=0.02)
+
+
+def test_a_proposal_of_an_earlier_version_is_refused() -> None:
+    record = Proposal.of(SPACE).to_json()
+    earlier = {name: value for name, value in record.items() if name != "shares"} | {"kept": {}}
+    with pytest.raises(ValueError, match="earlier version.*begin anew"):
+        Proposal.from_json(earlier)
