@@ -232,7 +232,7 @@ class Study:
                         clock.record()
             if len(library) == 0:
                 raise _nothing_found(curves.failures(), plan, stop)
-            ensembles = self._averages(library, record, limits)
+            ensembles = self._averages(library, record, limits, refit)
             ensembles = [self._tested(one, record) for one in ensembles]
             refits = self._train_again(ensembles[0], record, workers, stop) if refit else {}
             failed = {key for key, fit in (refits or {}).items() if fit.outcomes[0] and fit.outcomes[0].failed}
@@ -262,14 +262,18 @@ class Study:
         part = self.dataset.parts[0]
         return loss_at_chance(recipes, {name: learner.examples(part.encoded_as(name)) for name in part.encodings})
 
-    def _averages(self, library: Library, record: StudyRecord, limits: Limits) -> list[Average]:
+    def _averages(self, library: Library, record: StudyRecord, limits: Limits, refit: bool) -> list[Average]:
         """The ensembles of the library, of which one may be a soup of the best trial's weights."""
         problem, soup = self.problem, None
         if isinstance(problem.learner, MLPLearner):
             run = best_run(library, problem.learner.weights[-1])
             view = problem.learner.view(run[0].result.config, self.dataset)
             soup = soup_of(run, lambda member: self._of_folds(member, record), view, problem.scorer)
-        ensembles = averages(library, self.dataset, problem.scorer, problem.seed, problem.learner.price, limits, soup)
+        n_models = 1 if refit else len(self.dataset.parts)
+        ensembles = averages(
+            library, self.dataset, problem.scorer, problem.seed,
+            lambda config: problem.learner.price(config).times(n_models), limits, soup,
+        )  # fmt: skip
         if self.calibrate:
             ensembles.insert(0, calibrated(ensembles[0], self.dataset, problem.scorer, problem.seed))
         return ensembles

@@ -20,7 +20,6 @@ FEWEST_BINS = 2  # one bin says what the value beside it says
 ROWS_PER_BIN = 30
 MOST_INPUTS = 1500  # of a whole table: with many columns each has fewer bins
 MOST_ROWS = 20_000  # of those that edges are found from
-CENTRE = 0.0  # taken off each bin's input of a cell that is there
 CHANCE = 10  # a split of n rows must explain CHANCE / n of the variance: the best of a column of noise hardly does
 
 
@@ -80,7 +79,7 @@ def tree_edges(values: Values, targets: Targets, n_bins: int) -> Values:
 def encode_bins(values: Values, edges: Values, inputs: NDArray[np.float32]) -> None:
     """Write the bins of `values` (n_rows,) into `inputs` (n_rows, n_bins), the OUT array, which comes in as zeros.
 
-    With edges b_0 to b_T, input t of T ≤ n_bins is clip((x - b_t) / (b_t+1 - b_t), 0, 1) - CENTRE, and 0 where x is
+    With edges b_0 to b_T, input t of T ≤ n_bins is clip((x - b_t) / (b_t+1 - b_t), 0, 1), and 0 where x is
     NaN; the inputs from T on stay 0.
     """
     n_bins = len(edges) - 1
@@ -90,5 +89,4 @@ def encode_bins(values: Values, edges: Values, inputs: NDArray[np.float32]) -> N
     used = inputs[:, :n_bins]
     used[:] = np.arange(n_bins) < bins[:, np.newaxis]
     used[np.arange(len(values)), bins] = reached
-    used -= CENTRE
     used[np.isnan(values)] = 0

@@ -98,12 +98,12 @@ def averages(
 ) -> list[Average]:  # fmt: skip
     """One ensemble of each kind, within the limits; the chosen one first.
 
-    price_of: what a model of a config costs.
+    price_of: what a member of a config costs, with the models of all its folds.
     """
     members = [*library.members, *([] if soup is None else [soup])]
     prices = [price_of(member.result.config) for member in members]
-    predict_ms = len(dataset.parts) * np.array([price.predict_ms for price in prices])
-    size_mb = len(dataset.parts) * np.array([price.size_mb for price in prices])
+    predict_ms = np.array([price.predict_ms for price in prices])
+    size_mb = np.array([price.size_mb for price in prices])
     affordable = np.flatnonzero(limits.affordable(predict_ms))
     predict_ms, size_mb = predict_ms[affordable], size_mb[affordable]
     evidence = Evidence.of([members[place] for place in affordable], dataset)

@@ -20,7 +20,6 @@ from hpsearch.data.categorical import Categorical
 from hpsearch.data.dates import Dates
 from hpsearch.data.encoding import Encoding
 from hpsearch.data.numeric import CLIP, Numeric
-from hpsearch.data.piecewise import CENTRE
 from hpsearch.data.target import Target
 from hpsearch.ensemble.tempering import SMALLEST
 from hpsearch.mlp.losses import LOSSES, identity, softmax_naive
@@ -330,9 +329,8 @@ def _bins(graph: Graph, raw: str, missing: str, columns: tuple[Numeric, ...]) ->
         used += [True] * (column.n_bins - n_unused) + [False] * n_unused
     of_bins = graph.constant(owners, np.int64)
     reached = _reached(graph, graph.add("Gather", raw, of_bins, axis=1), np.array(starts), np.array(widths))
-    centred = graph.add("Sub", reached, graph.constant(CENTRE, np.float64))
     empty = graph.add("Or", graph.add("Gather", missing, of_bins, axis=1), graph.constant(~np.array(used)))
-    return graph.add("Where", empty, graph.constant(0.0), centred)
+    return graph.add("Where", empty, graph.constant(0.0), reached)
 
 
 def _cycle(graph: Graph, raw: str, name: str) -> str:

@@ -29,6 +29,10 @@ class Price:
     size_mb: float
     predict_ms: float
 
+    def times(self, n_models: int) -> "Price":
+        """That of so many models."""
+        return Price(n_models * self.size_mb, n_models * self.predict_ms)
+
 
 class Fit(Protocol):
     """What the loop sees of models in training; the rest is the learner's own business."""
@@ -59,6 +63,9 @@ class Predictor(Protocol):
 
     def predict(self, inputs: Any) -> NDArray[np.float32]:
         """Class probabilities or standardised numbers, (n_rows, n_outputs), for encoded `inputs` (n_rows, n_inputs)."""
+
+    def add_votes(self, inputs: Any, vote: float, outputs: NDArray[np.float64]) -> None:
+        """outputs += vote · what it predicts, with `outputs` (n_rows, n_outputs) the OUT array."""
 
     def save(self) -> tuple[Tensors, Meta]:
         """Arrays and a JSON object, whose `kind` tells the class that can `load` it again."""

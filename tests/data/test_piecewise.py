@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from hpsearch.data.piecewise import (
-    CENTRE,
     MOST_ROWS,
     N_BINS,
     ROWS_PER_BIN,
@@ -36,7 +35,7 @@ def encode(values, edges, n_bins=None):
 def test_as_in_the_paper(values, edges):
     low, high = edges[:-1], edges[1:]
     with np.errstate(over="ignore"):
-        expected = np.clip((values[:, np.newaxis] - low) / (high - low), 0, 1) - CENTRE
+        expected = np.clip((values[:, np.newaxis] - low) / (high - low), 0, 1)
     expected[np.isnan(values)] = 0
     np.testing.assert_allclose(encode(values, edges), expected, rtol=1e-6, atol=1e-7)
 
@@ -49,7 +48,7 @@ def test_inputs_are_bounded_and_a_greater_value_is_never_less(values, edges):
 
 
 def test_a_thermometer():
-    assert (encode(np.array([5.0, 0.0, 1.0, 3.0, 9.0, -9.0]), np.array([0.0, 1.0, 5.0])) + CENTRE).tolist() == [
+    assert encode(np.array([5.0, 0.0, 1.0, 3.0, 9.0, -9.0]), np.array([0.0, 1.0, 5.0])).tolist() == [
         [1, 1],
         [0, 0],
         [1, 0],
