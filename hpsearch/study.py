@@ -236,7 +236,7 @@ class Study:
             ensembles = [self._tested(one, record) for one in ensembles]
             refits = self._train_again(ensembles[0], record, workers, stop) if refit else {}
             failed = {key for key, fit in (refits or {}).items() if fit.outcomes[0] and fit.outcomes[0].failed}
-            sound = {key: fit for key, fit in (refits or {}).items() if key not in failed}
+            sound = self._sound(ensembles[0], {key: fit for key, fit in (refits or {}).items() if key not in failed})
             if sound:
                 ensembles[0] = self._tested(ensembles[0], record, sound)
         clock.record()
@@ -285,6 +285,22 @@ class Study:
         """The chosen members, trained on all rows but the test rows; None if it was stopped before."""
         members = [member.result for member in chosen.members]
         return train_again(self.problem, members, record.refits, workers, stop)
+
+    def _sound(self, chosen: Average, refits: Refits) -> Refits:
+        """Those that score no worse on the held-out rows, which they have seen, than their members did unseen.
+
+        A learning rate that was right for the training rows can kill a network on all rows.
+        """
+        dataset, scorer, rows = self.dataset, self.problem.scorer, self.dataset.rows.heldout
+        worse = set()
+        for member in chosen.members:
+            key = member.result.number, member.result.epochs
+            if self._is_refitted(member, refits):
+                (predictions,) = self.problem.learner.predict(refits[key], dataset, rows, member.weights)
+                before = score_rows(scorer, dataset, rows, member.predictions)
+                if score_rows(scorer, dataset, rows, predictions) < before:
+                    worse.add(key)
+        return {key: fit for key, fit in refits.items() if key not in worse}
 
     def _tested(self, average: Average, record: StudyRecord, refits: Refits = NO_REFITS) -> Average:
         """With its score on the test rows, if there are any: the last thing they are for, and the only one.

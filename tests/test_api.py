@@ -200,6 +200,31 @@ def test_a_member_that_diverges_when_trained_again_stays_as_it_was(wine):
     assert np.abs(result.ensemble.predict(X) - X["alcohol"]).max() < 10
 
 
+def test_a_member_that_training_again_spoils_stays_as_it_was(wine):
+    """At so high a learning rate a few rows more can kill a network; on rows it has seen it would show."""
+    X, _ = wine
+    data, y = X.drop(columns="alcohol"), X["alcohol"]
+    space = {"hidden_layer_sizes": (4,), "batch_size": 16, "learning_rate_init": 0.2, "activation": "relu"}
+    space |= {"encoding": "robust"}
+    arguments = {"n_trials": 3, "space": space, "max_epochs": 9}
+
+    def losses(result, rows):
+        networks, decode = result.ensemble.networks, result.ensemble.target.decode
+        inputs = result.ensemble.encoding.encode(data)[rows]
+        return [np.mean((decode(network.predict(inputs)) - y.to_numpy()[rows]) ** 2) for network in networks]
+
+    n_kept = 0
+    for seed in range(4):
+        heldout = prepare(data, y, random_state=seed).rows.heldout
+        plain = quick(data, y, **arguments, random_state=seed, refit=False)
+        refitted = quick(data, y, **arguments, random_state=seed)
+        members = refitted.ensemble.about["members"]
+        for member, before, after in zip(members, losses(plain, heldout), losses(refitted, heldout), strict=True):
+            assert after <= before if member["refit"] else after == before
+            n_kept += not member["refit"]
+    assert n_kept > 0
+
+
 def test_a_trial_that_cannot_be_scored_fails_with_advice():
     """A Poisson deviance is defined for positive predictions only."""
     X = np.random.default_rng(0).standard_normal((300, 3))

@@ -4,8 +4,8 @@ Guo et al. 2017, "On Calibration of Modern Neural Networks"; but it is the ensem
 scaled, p_k^(1/T) / Σ_j p_j^(1/T), and not the logits of one network. Above 1 a temperature makes them less sure, below
 it surer; which class is the most likely does not change.
 
-The probabilities it is fitted on are those before members are trained again on all rows, and of one model per fold: what
-is taken home is a little better, and its temperature slightly too high.
+The probabilities it is fitted on are those before members are trained again on all rows, and of one model per fold:
+what is taken home is a little better, and its temperature slightly too high.
 """
 
 from dataclasses import replace
