@@ -28,6 +28,7 @@ from hpsearch.ensemble.calibration import calibrated
 from hpsearch.ensemble.candidates import Candidates
 from hpsearch.ensemble.conformal import Residuals
 from hpsearch.ensemble.ensemble import Ensemble
+from hpsearch.ensemble.evidence import Evidence, loses_clearly_more
 from hpsearch.ensemble.honesty import fifths
 from hpsearch.ensemble.kinds import Limits, best_run
 from hpsearch.ensemble.members import Library, Member, member_table
@@ -287,20 +288,21 @@ class Study:
         return train_again(self.problem, members, record.refits, workers, stop)
 
     def _sound(self, chosen: Average, refits: Refits) -> Refits:
-        """Those that score no worse on the held-out rows, which they have seen, than their members did unseen.
+        """Those that do not lose clearly more on the held-out rows, which they have seen, than their members unseen.
 
         A learning rate that was right for the training rows can kill a network on all rows.
         """
-        dataset, scorer, rows = self.dataset, self.problem.scorer, self.dataset.rows.heldout
-        worse = set()
+        spoiled = set()
         for member in chosen.members:
             key = member.result.number, member.result.epochs
             if self._is_refitted(member, refits):
-                (predictions,) = self.problem.learner.predict(refits[key], dataset, rows, member.weights)
-                before = score_rows(scorer, dataset, rows, member.predictions)
-                if score_rows(scorer, dataset, rows, predictions) < before:
-                    worse.add(key)
-        return {key: fit for key, fit in refits.items() if key not in worse}
+                rows, weights = self.dataset.rows.heldout, member.weights
+                (predictions,) = self.problem.learner.predict(refits[key], self.dataset, rows, weights)
+                again = replace(member, result=replace(member.result, predictions={weights: predictions}))
+                before, after = Evidence.of([member, again], self.dataset).row_losses
+                if loses_clearly_more(after, before):
+                    spoiled.add(key)
+        return {key: fit for key, fit in refits.items() if key not in spoiled}
 
     def _tested(self, average: Average, record: StudyRecord, refits: Refits = NO_REFITS) -> Average:
         """With its score on the test rows, if there are any: the last thing they are for, and the only one.

@@ -211,7 +211,7 @@ def test_a_member_that_training_again_spoils_stays_as_it_was(wine):
     def losses(result, rows):
         networks, decode = result.ensemble.networks, result.ensemble.target.decode
         inputs = result.ensemble.encoding.encode(data)[rows]
-        return [np.mean((decode(network.predict(inputs)) - y.to_numpy()[rows]) ** 2) for network in networks]
+        return [(decode(network.predict(inputs)) - y.to_numpy()[rows]) ** 2 for network in networks]
 
     n_kept = 0
     for seed in range(4):
@@ -220,7 +220,11 @@ def test_a_member_that_training_again_spoils_stays_as_it_was(wine):
         refitted = quick(data, y, **arguments, random_state=seed)
         members = refitted.ensemble.about["members"]
         for member, before, after in zip(members, losses(plain, heldout), losses(refitted, heldout), strict=True):
-            assert after <= before if member["refit"] else after == before
+            excess = after - before
+            if member["refit"]:
+                assert excess.mean() < 2.1 * excess.std() / len(excess) ** 0.5
+            else:
+                np.testing.assert_array_equal(after, before)
             n_kept += not member["refit"]
     assert n_kept > 0
 

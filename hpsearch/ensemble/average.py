@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.scoring import Scorer
 from hpsearch.data.splits import rotations, strata
-from hpsearch.ensemble.evidence import Evidence, Floats, RowLosses, RowNumbers
+from hpsearch.ensemble.evidence import Evidence, Floats, RowLosses, RowNumbers, loses_clearly_more
 from hpsearch.ensemble.honesty import fifths, honest_score
 from hpsearch.ensemble.kinds import CHOSEN_FROM, Kind, Limits, Votes, kinds_of
 from hpsearch.ensemble.members import Library, Member
@@ -75,13 +75,12 @@ class Choice:
     def best(self) -> str:
         """The favourite, unless the kind with the least loss loses less by more than two standard errors.
 
-        They are those of the paired difference. Where few rows cannot tell the kinds apart, a lucky one should not be
+        Where few rows cannot tell the kinds apart, a lucky one should not be
         taken for the best.
         """
         names = [name for name in self.losses if name in CHOSEN_FROM]
         least = min(names, key=lambda name: float(self.losses[name].mean()))
-        excess = self.losses[FAVOURITE] - self.losses[least]
-        return FAVOURITE if excess.mean() <= 2 * excess.std() / np.sqrt(len(excess)) else least
+        return least if loses_clearly_more(self.losses[FAVOURITE], self.losses[least]) else FAVOURITE
 
 
 def average(members: Sequence[Member], votes: Floats, positions: RowNumbers) -> Floats:

@@ -87,6 +87,12 @@ class Evidence:
     def n_rows(self) -> int:
         return len(self.targets)
 
+    @property
+    def row_losses(self) -> Floats:
+        """(n_members, n_heldout) the loss of each member on each row; the plain mean is the weighted mean loss."""
+        losses = -np.log(self.entries) if self.of_classes else np.square(self.entries)
+        return np.asarray(losses * (self.row_weights / (self.row_weights.mean() or 1.0)))
+
     def probabilities(self, positions: RowNumbers, rows: RowNumbers) -> tuple[Floats, Floats]:
         """Of members: what they gave to what was true on these rows and, last, to any class; and weights of sum one.
 
@@ -150,6 +156,12 @@ class Evidence:
             return squared, squared
         log_losses = -np.log(np.maximum(predictions, SMALLEST))
         return (self.targets[rows] * log_losses).sum(axis=1), log_losses.mean(axis=1)
+
+
+def loses_clearly_more(losses: Floats, others: Floats) -> bool:
+    """Is the mean of `losses` (n_rows,) greater than that of `others`, by two standard errors of their difference?"""
+    excess = losses - others
+    return bool(excess.mean() > 2 * excess.std() / np.sqrt(len(excess)))
 
 
 def _spread(rows: RowNumbers, most: int) -> RowNumbers:
