@@ -219,7 +219,8 @@ def search(
         scoring: scikit-learn's name of a score, or a callable of (estimator, X, y); a list or dict of several, of which
             the first ranks. Log-loss or RMSE by default, negated.
         cv: folds that every config is trained on, ranked by the mean: a number, a splitter of scikit-learn's, or pairs
-            of row numbers. Half of each fold's held-out rows rank, half choose the ensemble.
+            of row numbers. Half of each fold's held-out rows rank, half choose the ensemble. 1 is one split and no
+            folds; by default our networks have five folds on 100 to 3,999 rows, not counting test rows.
         groups: (n_rows,) labels of rows that must not be torn apart by `cv`.
         task: "binary", "multiclass" or "regression", where it is not to be inferred.
         categorical: columns that are categories though they look like numbers.

@@ -24,6 +24,8 @@ from hpsearch.space.space import Config, SearchSpace
 
 SCORES_OF_LABELS = ("accuracy", "balanced_accuracy")
 """For these, label smoothing is searched: it helps labels and hurts probabilities."""
+FEW_ROWS = 4_000
+"""Of fewer rows our networks get folds unless the user says otherwise: one split leaves too few to choose by."""
 N_CHECKED = 64
 """Configs that are drawn at the door, to see whether values that are right alone go together."""
 
@@ -57,7 +59,9 @@ def problem_of(
         _refuse_limits(limits)
         asked.check_names(HYPERPARAMETERS)
     encodings = _encodings(asked) if estimator is None else ENCODINGS[:1]
-    dataset = prepare(X, y, random_state=random_state, encoded=estimator is None, encodings=encodings, **data)
+    is_ours = estimator is None
+    data |= {"encoded": is_ours, "encodings": encodings, "folds_below": FEW_ROWS if is_ours else 0}
+    dataset = prepare(X, y, random_state=random_state, **data)
     seed = int(random_state)
     scorers = scorers_of(scoring, dataset.target)
     if estimator is None:

@@ -54,6 +54,7 @@ WITHOUT = {
     "silu": {"space": {"activation": "relu"}},
     "refit": {"refit": False},
     "ensemble": {"max_members": 1},
+    "folds": {"cv": 1},
     "single_split": {"cv": 5},
     "modern_recipe": {"space": CLASSIC},
 }

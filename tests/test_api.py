@@ -27,7 +27,7 @@ TINY = {"hidden_layer_sizes": Choice([(8,), (8, 8)]), "batch_size": 32}
 
 def quick(X, y, **arguments):
     """A search of a second or less; the edges that so few trials sit on are not worth a warning here."""
-    settings = {"n_trials": 6, "max_epochs": 9, "n_jobs": 2, "verbose": 0, "space": TINY} | arguments
+    settings = {"n_trials": 6, "max_epochs": 9, "n_jobs": 2, "verbose": 0, "space": TINY, "cv": 1} | arguments
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Columns without use", UserWarning)
         return search(X, y, **settings)

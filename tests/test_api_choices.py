@@ -11,7 +11,7 @@ from sklearn.metrics import brier_score_loss, log_loss, recall_score
 from hpsearch import Choice, SearchClassifier, SearchRegressor, load, search
 from hpsearch.ensemble.tempering import tempered
 
-SMALL = {"n_trials": 4, "max_epochs": 20, "n_jobs": 1, "verbose": 0, "space": {"hidden_layer_sizes": (16,)}}
+SMALL = {"n_trials": 4, "max_epochs": 20, "n_jobs": 1, "verbose": 0, "space": {"hidden_layer_sizes": (16,)}, "cv": 1}
 pytestmark = pytest.mark.filterwarnings("ignore:.*crowd:UserWarning", "ignore:A constant guess:UserWarning")
 
 
@@ -142,7 +142,7 @@ def test_numbers_have_neither_threshold_nor_reliability(imbalanced):
 
 def test_all_of_it_is_the_same_for_any_number_of_workers(imbalanced):
     X, y = load_breast_cancer(return_X_y=True)
-    one, two = (search(X, y, calibrate=True, class_weight="balanced", cv=2, **{**SMALL, "n_jobs": n}) for n in (1, 2))
+    one, two = (search(X, y, calibrate=True, class_weight="balanced", **SMALL | {"cv": 2, "n_jobs": n}) for n in (1, 2))
     assert one.ensemble.temperature == two.ensemble.temperature
     assert one.threshold("f1") == two.threshold("f1")
     pd.testing.assert_frame_equal(one.reliability(), two.reliability())

@@ -40,7 +40,11 @@ def table():
 
 
 def run(storage=None, **arguments):
-    settings = {"n_trials": 30, "max_epochs": 9, "space": SPACE, "first": FIRST, "n_jobs": 2, "verbose": 0} | arguments
+    settings = (
+        {"n_trials": 30, "max_epochs": 9, "space": SPACE, "first": FIRST, "cv": 1}
+        | {"n_jobs": 2, "verbose": 0}
+        | arguments
+    )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*trials failed|the study .* cannot be continued later", UserWarning)
         return search(*table(), storage=storage, **settings)

@@ -38,6 +38,18 @@ def test_folds_are_those_of_the_dataset(wine):
     assert [part.fold for part in problem.dataset.parts] == [0, 1, 2, 3]
 
 
+def test_small_tables_get_folds_unless_the_user_says_otherwise(wine):
+    X, y = np.arange(4_100.0)[:, None], np.arange(4_100) % 2
+
+    def n_folds(n_rows, **arguments):
+        return len(problem_of(X[:n_rows], y[:n_rows], space={"encoding": "robust"}, **arguments)[0].dataset.folds)
+
+    assert [n_folds(n_rows) for n_rows in (99, 100, 3_999, 4_000)] == [0, 5, 5, 0]
+    assert n_folds(4_100, test_size=200) == 5 and n_folds(110, test_size=20) == 0, "test rows do not count"
+    assert n_folds(200, cv=1) == 0 and n_folds(200, cv=2) == 2
+    assert not problem_of(*wine, estimator=LogisticRegression(), space=C)[0].dataset.folds
+
+
 def test_several_scores_are_taken_and_the_first_ranks(wine):
     problem, _ = problem_of(*wine, scoring=["accuracy", "neg_log_loss"])
     assert [scorer.name for scorer in problem.scorers] == ["accuracy", "neg_log_loss"]
@@ -63,7 +75,7 @@ def test_several_scores_are_taken_and_the_first_ranks(wine):
         ({"first": [{"dropout": 2.0}]}, r"first\[0\]\['dropout'\] must be a number"),
         ({"first": [{"hidden_layer_sizes": (3,)}]}, "must be one of"),
         ({"space": {"mixup": Choice([0.0, 0.2]), "update": "lbfgs"}}, "lbfgs"),
-        ({"cv": 1}, "cv"),
+        ({"cv": 0}, "cv=0 must be from 2"),
         ({"groups": np.zeros(178)}, "groups"),
     ],
 )
@@ -87,7 +99,7 @@ def test_a_plan_says_how_long_the_longest_are_trained(wine):
 def test_the_shortest_rung_of_networks_follows_from_their_minibatches(wine):
     few, _ = problem_of(*wine, max_epochs=90)
     assert shortest_rung(few, 90) == 10, "a ninth, for 300 minibatches would take longer"
-    many, _ = problem_of(*wine, space={"batch_size": 1}, max_epochs=90)
+    many, _ = problem_of(*wine, space={"batch_size": 1}, max_epochs=90, cv=1)
     assert shortest_rung(many, 90) == math.ceil(300 / len(many.dataset.rows.train)) < 4
     estimator, epochs = problem_of(*wine, estimator=LogisticRegression(), space=C)
     assert shortest_rung(estimator, epochs) is None

@@ -75,7 +75,7 @@ class Search(Section):
     refine: Literal["off", "warn", "auto"] = "auto"
     first: list[dict[str, Any]] = []
     like: Earlier | None = None
-    cv: int | None = Field(default=None, ge=2)
+    cv: int | None = Field(default=None, ge=1)
     timeout: float | None = Field(default=None, ge=0)
     n_jobs: int = -1
     backend: Literal["threading", "loky", "sequential"] | None = None

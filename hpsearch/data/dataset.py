@@ -21,6 +21,10 @@ from hpsearch.data.target import Labels, Target, Task, as_column, as_labels, fit
 
 FEWEST_OF_CLASS = 3
 """With fewer rows of a class among those that judge, the user is warned."""
+N_FOLDS = 5
+"""Of small tables, if the user names no number."""
+FEWEST_FOLDED = 100
+"""Rows, not counting test rows; of fewer, no folds are made unless they are asked for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +148,7 @@ def prepare(
     test_size: float | int | None = None,
     cv: object = None,
     groups: object = None,
+    folds_below: int = 0,
     random_state: int = 0,
     encoded: bool = True,
     encodings: Sequence[str] = ENCODINGS[:1],
@@ -162,8 +167,10 @@ def prepare(
     `cv` makes folds of the other rows: a whole number k ≥ 2 (stratified, every row is held out once), a splitter of
     scikit-learn's kind (row numbers count the rows given to it, which come in table order), or an iterable of pairs of
     row numbers (training, held out). No row may be held out twice. `groups`: (n_rows,) labels; rows of one group are
-    kept on one side. A regression target is standardised once, by all folds' rows, so that predictions of different
-    folds are in one unit. Each fold holds a copy of the inputs: k · n_rows · n_inputs · 4 bytes for each encoding.
+    kept on one side. Without `cv`, or with 1, there is one split and no folds; but five folds of fewer rows than
+    `folds_below`, not counting test rows, if they are at least 100 and `cv` is None. A regression target is
+    standardised once, by all folds' rows, so that predictions of different folds are in one unit. Each fold holds a
+    copy of the inputs: k · n_rows · n_inputs · 4 bytes for each encoding.
 
     Raises ValueError, once and here, for everything that is wrong with the data; the message names the argument.
     """
@@ -180,7 +187,7 @@ def prepare(
     n_test = 0 if test_column is None else len(test_column)
     dealing: dict[str, Any] = {"test_size": test_size, "n_appended": n_test, "random_state": random_state}
     together = _groups(groups, X, len(frame))
-    rows, folds, said = _deal_rows(frame, labels, known_task, cv, together, dealing)
+    rows, folds, said = _deal_rows(frame, labels, known_task, cv, folds_below, together, dealing)
     fitting_rows = rows.non_test if folds else rows.train
     _check_order(X, sample_weight, "X", "sample_weight")
     weights, row_weights = _weights(sample_weight, folds or (rows,), fitting_rows, len(frame), n_test)
@@ -245,13 +252,16 @@ def _fit_encodings(
 
 
 def _deal_rows(
-    frame: pd.DataFrame, labels: Labels, task: Task, cv: object, groups: NDArray[Any] | None, dealing: dict[str, Any]
-) -> tuple[Rows, tuple[Rows, ...], list[str]]:
+    frame: pd.DataFrame, labels: Labels, task: Task, cv: object, folds_below: int, groups: NDArray[Any] | None,
+    dealing: dict[str, Any],
+) -> tuple[Rows, tuple[Rows, ...], list[str]]:  # fmt: skip
     """The row sets of the whole and of the folds, and what a splitter warned of; `dealing` as for `split_rows`."""
     by_stratum = strata(labels, task)
-    if cv is None:
-        return split_rows(by_stratum, **dealing), (), []
     rest, test = split_test(by_stratum, **dealing)
+    if cv is None and FEWEST_FOLDED <= len(rest) < folds_below:
+        cv = N_FOLDS
+    if cv is None or _is_one(cv):
+        return split_rows(by_stratum, **dealing), (), []
     folds, said = fold_rows(cv, frame, labels, task, groups, rest, test, dealing["random_state"])
     return united(folds, rest), folds, said
 
@@ -277,7 +287,7 @@ def _check_test(X_test: object, y_test: object, test_size: object) -> None:
 
 
 def _check_cv(cv: object, groups: object, test_size: object) -> None:
-    if groups is not None and cv is None:
+    if groups is not None and (cv is None or _is_one(cv)):
         raise ValueError("groups is given without cv: they say which rows a fold keeps together")
     if test_size is None:
         return
@@ -287,6 +297,10 @@ def _check_cv(cv: object, groups: object, test_size: object) -> None:
         raise ValueError(
             f"test_size={test_size!r} is given beside row numbers as cv, which it would shift: give X_test and y_test"
         )
+
+
+def _is_one(cv: object) -> bool:
+    return isinstance(cv, int | np.integer) and not isinstance(cv, bool) and cv == 1
 
 
 def _groups(groups: object, X: object, n_rows: int) -> NDArray[Any] | None:

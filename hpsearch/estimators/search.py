@@ -65,7 +65,7 @@ COMMON = """
         best_params_: the hyperparameters of the best trial, chosen with other seeds where there are any.
         best_index_: its row in `cv_results_`. best_score_: its mean score there. It was chosen for it.
         cv_results_: one row per trial; the columns are those of `GridSearchCV`, see `estimators.results`.
-        n_splits_: folds; 1 without `cv`, where the validation rows are the only split.
+        n_splits_: folds; 1 where the validation rows are the only split.
         scorer_: (estimator, X, y) → the score that ranks, or with several a dict of all.
         multimetric_: are there several?
         n_features_in_, feature_names_in_: as in scikit-learn.

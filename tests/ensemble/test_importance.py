@@ -10,7 +10,7 @@ from sklearn.inspection import PartialDependenceDisplay, partial_dependence, per
 from hpsearch import SearchClassifier, SearchRegressor, load, search
 
 matplotlib.use("Agg")
-SMALL = {"n_trials": 4, "max_epochs": 20, "n_jobs": 1, "verbose": 0, "space": {"hidden_layer_sizes": (16,)}}
+SMALL = {"n_trials": 4, "max_epochs": 20, "n_jobs": 1, "verbose": 0, "space": {"hidden_layer_sizes": (16,)}, "cv": 1}
 pytestmark = pytest.mark.filterwarnings("ignore:.*crowd:UserWarning", "ignore:A constant guess:UserWarning")
 
 

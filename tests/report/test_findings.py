@@ -39,7 +39,7 @@ def found() -> Findings:
     space = {"hidden_layer_sizes": Choice([8, (8, 8)]), "schedule": Choice(["constant", "cosine"])}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        return search(X, y, space=space, n_trials=6, max_epochs=4, test_size=0.25, verbose=0).findings
+        return search(X, y, space=space, n_trials=6, max_epochs=4, test_size=0.25, cv=1, verbose=0).findings
 
 
 @pytest.mark.parametrize(
