@@ -303,7 +303,7 @@ def test_a_timeout_keeps_what_is_finished():
     X, y = load_digits(return_X_y=True)
     X = X[:, X.std(axis=0) > 1]
     with pytest.warns(UserWarning, match="The timeout ended the search early"):
-        result = search(X, y, n_trials=400, max_epochs=500, timeout=2, n_jobs=2, verbose=0)
+        result = search(X, y, n_trials=400, max_epochs=500, timeout=2, n_jobs=2, cv=1, verbose=0)
     assert result.findings.ended == "timeout" and set(result.trials["state"]) == {"RUNNING"}
     assert result.trials["value"].notna().sum() == result.history["trial_number"].nunique() > 0
     assert np.isfinite(result.honest_score)

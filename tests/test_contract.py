@@ -229,7 +229,7 @@ from sklearn.datasets import load_digits
 from hpsearch import search
 X, y = load_digits(return_X_y=True)
 print("begin", flush=True)
-result = search(X, y, n_trials=60, max_epochs=600, n_jobs=2, backend={backend!r}, storage={storage!r}, verbose=0,
+result = search(X, y, n_trials=60, max_epochs=600, cv=1, n_jobs=2, backend={backend!r}, storage={storage!r}, verbose=0,
                 callbacks=[lambda record: None])
 print(result.findings.ended, len(result.history), flush=True)
 """

@@ -16,7 +16,7 @@ from hpsearch.study import Study
 @pytest.fixture(scope="module")
 def study() -> Study:
     space = {"hidden_layer_sizes": Choice([(8,), (8, 8)]), "batch_size": 32}
-    return Study.of(*load_wine(return_X_y=True), title="wine", space=space, max_epochs=9)
+    return Study.of(*load_wine(return_X_y=True), title="wine", space=space, max_epochs=9, cv=1)
 
 
 class EndedByCtrlC(Workers):

@@ -28,7 +28,6 @@ hidden_layer_sizes = { distribution = "choice", values = [[8], [16], [8, 8]] }
 n_trials = 9
 max_epochs = 9
 n_jobs = 1
-cv = 1
 """
 
 

@@ -68,7 +68,7 @@ UNSOUND = {
         ("backend = 'ray'", "[search] backend = 'ray' must be 'threading', 'loky' or 'sequential'"),
         ("refit = 1", "[search] refit = 1 must be a valid boolean"),
         ("refine = 'on'", "[search] refine = 'on' must be 'off', 'warn' or 'auto'"),
-        ("cv = 1", "[search] cv = 1 must be greater than or equal to 2"),
+        ("cv = 0", "[search] cv = 0 must be greater than or equal to 1"),
         ("cv = 'KFold'", "[search] cv = 'KFold' must be a valid integer"),
         ("scoring = 3", "[search] scoring = 3 must be a valid list"),
         ("scoring = ['r2', 3]", "[search] scoring[1] = 3 must be a valid string"),
