@@ -34,7 +34,10 @@ def report(study: Path) -> None:
         with refusing(file.path):
             plan = asked.planned(record, Plan.from_json(record.plan or []).n_trials)
         try:
-            _, findings = asked.carry_out(plan, record, Stop(timeout=0), Workers(1), refit=file.search.refit)
+            limits = asked.limits(file.search.max_members, file.search.max_predict_ms)
+            _, findings = asked.carry_out(
+                plan, record, Stop(timeout=0), Workers(1), refit=file.search.refit, limits=limits
+            )
         except AllTrialsFailed as error:
             table = write_trials(record, file.out)
             raise NoModel(f"{file.path}: {error} ({table} has the advice for each)") from error

@@ -70,11 +70,12 @@ def run(
     file = overridden(read_study_file(study), n_trials=n_trials, n_jobs=n_jobs, timeout=timeout)
     asked = checked_study(file)
     search = file.search
+    limits = asked.limits(search.max_members, search.max_predict_ms)
     stop, workers = Stop(search.timeout), Workers(search.n_jobs, search.backend)
     with _writing(file, asked) as (record, plan), stop.on_interrupt():
         try:
             ensemble, findings = asked.carry_out(
-                plan, record, stop, workers, refit=search.refit, verbose=0 if quiet else 1
+                plan, record, stop, workers, refit=search.refit, limits=limits, verbose=0 if quiet else 1
             )
         except AllTrialsFailed as error:
             table = write_trials(record, file.out)

@@ -83,6 +83,8 @@ class Search(Section):
     scoring: list[str] | None = None
     refit: bool | None = None
     calibrate: bool = False
+    max_members: int | None = Field(default=None, ge=1)
+    max_predict_ms: float | None = Field(default=None, gt=0)
     synchronous: Literal["normal", "full"] = "normal"
 
     @field_validator("n_jobs")

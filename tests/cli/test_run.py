@@ -44,6 +44,16 @@ class TestOutputs:
         assert f"page: {finished / 'out' / 'report.html'}" in result.stdout
         assert outputs(finished) == before
 
+    @pytest.mark.parametrize("limit", ["max_members = 1", "max_predict_ms = 1e-9"])
+    def test_an_ensemble_may_cost_no_more_than_the_file_says(self, tmp_path: Path, limit: str) -> None:
+        study = make_study(tmp_path / "wine", ("n_trials = 9", f"n_trials = 9\n{limit}"))
+        for command in (["run", study, "--quiet"], ["report", study]):
+            assert hpsearch(*command).exit_code == 0
+            board = pd.read_csv(study / "out" / "leaderboard.csv")
+        free = make_study(tmp_path / "free")
+        assert hpsearch("run", free, "--quiet").exit_code == 0
+        assert board["predict_ms"].max() < pd.read_csv(free / "out" / "leaderboard.csv")["predict_ms"].max()
+
     def test_quiet(self, finished: Path) -> None:
         assert hpsearch("run", finished, "--quiet").output == ""
 

@@ -68,6 +68,8 @@ UNSOUND = {
         ("backend = 'ray'", "[search] backend = 'ray' must be 'threading', 'loky' or 'sequential'"),
         ("refit = 1", "[search] refit = 1 must be a valid boolean"),
         ("refine = 'on'", "[search] refine = 'on' must be 'off', 'warn' or 'auto'"),
+        ("max_members = 0", "[search] max_members = 0 must be greater than or equal to 1"),
+        ("max_predict_ms = 0", "[search] max_predict_ms = 0 must be greater than 0"),
         ("cv = 0", "[search] cv = 0 must be greater than or equal to 1"),
         ("cv = 'KFold'", "[search] cv = 'KFold' must be a valid integer"),
         ("scoring = 3", "[search] scoring = 3 must be a valid list"),
