@@ -259,7 +259,10 @@ def honesty_table(kept):
 
 
 def worth_table(kept):
-    """What each part gains: per cent of the loss without it, by set and over all pairs of set and seed."""
+    """What each part gains: per cent of the loss without it, by set and over all pairs of set and seed.
+
+    "unseen": the mean over sets of what a set gains where all other sets decide whether the part is taken.
+    """
     prefix = f"{kept.ours}_without_"
     rows = []
     for contender in sorted({name for name, _, _ in kept.runs if name.startswith(prefix)}):
@@ -270,10 +273,11 @@ def worth_table(kept):
         }
         pairs = pd.Series(gains)
         half = t.ppf(0.975, max(len(pairs) - 1, 1)) * pairs.std(ddof=1) / np.sqrt(len(pairs))
-        of_sets = pairs.groupby(level=0).mean().reindex(kept.sets)
+        of_sets = pairs.groupby(level=0).mean().reindex(kept.sets).dropna()
         row = {"part": contender.removeprefix(prefix), "pairs": len(pairs), "better with": int((pairs > 0).sum())}
         row["gain"] = f"{pairs.mean():+.2f} ± {half:.2f}"
-        rows.append(row | {name: f"{gain:+.2f}" for name, gain in of_sets.dropna().items()})
+        row["unseen"] = f"{np.mean([gain * (of_sets.drop(name).mean() > 0) for name, gain in of_sets.items()]):+.2f}"
+        rows.append(row | {name: f"{gain:+.2f}" for name, gain in of_sets.items()})
     return pd.DataFrame(rows).fillna("")
 
 
