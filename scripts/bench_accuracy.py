@@ -325,7 +325,7 @@ def main():
     ours = our_name(arguments.effort, None)
     if arguments.quick:
         arguments.sets, arguments.seeds, arguments.peers, arguments.without = (
-            ["breast_cancer", "diabetes"], [0], ["hgb"], ["refit"]
+            ["breast_cancer", "diabetes"], [0], ["hgb"], ["folds"]
         )  # fmt: skip
         with tempfile.TemporaryDirectory() as folder:
             arguments.out = Path(folder)
