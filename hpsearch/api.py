@@ -220,7 +220,8 @@ def search(
             the first ranks. Log-loss or RMSE by default, negated.
         cv: folds that every config is trained on, ranked by the mean: a number, a splitter of scikit-learn's, or pairs
             of row numbers. Half of each fold's held-out rows rank, half choose the ensemble. 1 is one split and no
-            folds; by default our networks have five folds on 100 to 3,999 rows, not counting test rows.
+            folds. By default our networks have five folds on tables of 100 to 3,999 rows, not counting test rows, ten
+            or more of each class, and up to 1,000 columns.
         groups: (n_rows,) labels of rows that must not be torn apart by `cv`.
         task: "binary", "multiclass" or "regression", where it is not to be inferred.
         categorical: columns that are categories though they look like numbers.
@@ -235,7 +236,7 @@ def search(
             `test_score`, which is that of the ensemble returned.
         calibrate: scale the chosen ensemble's probabilities by a temperature, fitted on the selection rows; its honest
             score stands first in `leaderboard()`, above that without. See `ensemble.calibration`.
-        max_members: of the ensemble, ≥ 1, 10 by default; with `cv` each is a model per fold, unless `refit`.
+        max_members: of the ensemble, ≥ 1, 10 by default; with folds each is a model per fold, unless `refit`.
         max_predict_ms: milliseconds, > 0, that the ensemble may take for 1,000 rows on one core: `predict_ms` of the
             leaderboard, which is counted and not measured. Our networks only.
         storage: None for memory; a file that keeps the trials, with a folder `<file>.fits` of checkpoints and lock

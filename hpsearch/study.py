@@ -147,6 +147,7 @@ class Study:
         # the first difference is told, so causes come first: the seed deals the rows, and defaults follow the data
         return {
             "random_state": self.problem.seed,
+            "cv": max(len(self.dataset.folds), 1),
             "data": self.dataset.fingerprint,
             "scoring": self.problem.scorer.name,
             "max_epochs": self.max_epochs,
@@ -222,7 +223,8 @@ class Study:
         )
         with stop.on_interrupt(), one_blas_thread(), quiet_scores(), workers:
             chance = self._loss_at_chance(plan)
-            with ProgressReport(plan, verbose, self._seconds(plan, workers, refit)) as progress:
+            seconds, n_folds = self._seconds(plan, workers, refit), len(self.dataset.folds)
+            with ProgressReport(plan, verbose, seconds, n_folds) as progress:
                 for event in run(self.problem, plan, record, workers, stop):
                     progress.update(event)
                     if isinstance(event, StageRecord):
@@ -288,9 +290,10 @@ class Study:
         return train_again(self.problem, members, record.refits, workers, stop)
 
     def _sound(self, chosen: Average, refits: Refits) -> Refits:
-        """Those that do not lose clearly more on the held-out rows, which they have seen, than their members unseen.
+        """Those that do not lose clearly more, or twice as much, on the held-out rows than their members did.
 
-        A learning rate that was right for the training rows can kill a network on all rows.
+        They have seen these rows, and the members had not. A learning rate that was right for the training rows can
+        kill a network on all rows.
         """
         spoiled = set()
         for member in chosen.members:
@@ -300,7 +303,7 @@ class Study:
                 (predictions,) = self.problem.learner.predict(refits[key], self.dataset, rows, weights)
                 again = replace(member, result=replace(member.result, predictions={weights: predictions}))
                 before, after = Evidence.of([member, again], self.dataset).row_losses
-                if loses_clearly_more(after, before):
+                if not after.mean() <= 2 * before.mean() or loses_clearly_more(after, before):
                     spoiled.add(key)
         return {key: fit for key, fit in refits.items() if key not in spoiled}
 
@@ -320,19 +323,23 @@ class Study:
         return replace(average, test_score=score_rows(self.problem.scorer, self.dataset, rows, outputs))
 
     def _ensemble(self, chosen: Average, record: StudyRecord, refits: Refits = NO_REFITS) -> Ensemble:
-        """The members as they were chosen, each with the models of its folds, but for those in `refits`."""
+        """The members as they were chosen, each with the models of its folds, but for those in `refits`.
+
+        Beside refits, which cost their user one model each, others vote with the model of one fold.
+        """
+        parts = self.dataset.parts[:1] if refits else self.dataset.parts
         predictors: list[Any] = []
         votes, places = [], []
         encodings: dict[Any, int] = {}
         for member, vote in zip(chosen.members, chosen.votes, strict=True):
             is_refitted = self._is_refitted(member, refits)
-            for part in (self.dataset,) if is_refitted else self.dataset.parts:
+            for part in (self.dataset,) if is_refitted else parts:
                 if is_refitted:
                     refit = refits[member.result.number, member.result.epochs]
                     predictors.append(self.problem.learner.predictor(refit, member.weights))
                 else:
                     predictors.append(self._kept_predictor(member, part.fold, record))
-                votes.append(vote if is_refitted else vote / len(self.dataset.parts))
+                votes.append(vote if is_refitted else vote / len(parts))
                 encoding = self.problem.learner.view(member.result.config, part).encoding
                 places.append(encodings.setdefault(encoding, len(encodings)))
         return Ensemble(

@@ -229,6 +229,25 @@ def test_a_member_that_training_again_spoils_stays_as_it_was(wine):
     assert n_kept > 0
 
 
+def test_beside_refits_what_stays_as_it_was_costs_one_model_too(wine):
+    X, _ = wine
+    space = {"hidden_layer_sizes": (4,), "batch_size": 8, "learning_rate_init": 0.3, "encoding": "robust"}
+    mixed = 0
+    for seed in range(4):
+        result = quick(X.drop(columns="alcohol"), X["alcohol"], space=space, cv=3, refit=True, random_state=seed)
+        refits = [member["refit"] for member in result.ensemble.about["members"]]
+        assert len(result.ensemble.networks) == len(refits) * (1 if any(refits) else 3)
+        assert result.ensemble.votes.sum() == pytest.approx(1)
+        mixed += len(set(refits)) > 1
+    assert mixed > 0
+
+
+def test_a_study_that_was_begun_without_folds_says_so(wine, tmp_path):
+    quick(*wine, storage=tmp_path / "s.db")
+    with pytest.raises(ValueError, match=r"another cv \(1, now 5\)"):
+        quick(*wine, storage=tmp_path / "s.db", cv=None)
+
+
 def test_a_trial_that_cannot_be_scored_fails_with_advice():
     """A Poisson deviance is defined for positive predictions only."""
     X = np.random.default_rng(0).standard_normal((300, 3))

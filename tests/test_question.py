@@ -48,6 +48,16 @@ def test_small_tables_get_folds_unless_the_user_says_otherwise(wine):
     assert n_folds(4_100, test_size=200) == 5 and n_folds(110, test_size=20) == 0, "test rows do not count"
     assert n_folds(200, cv=1) == 0 and n_folds(200, cv=2) == 2
     assert not problem_of(*wine, estimator=LogisticRegression(), space=C)[0].dataset.folds
+    rare, common = (problem_of(X[:500], np.arange(500) < n_true)[0].dataset.folds for n_true in (9, 10))
+    assert not rare and len(common) == 5, "each half of each fold has a row of each class"
+    assert not problem_of(np.random.default_rng(0).random((150, 1_001)), y[:150])[0].dataset.folds
+
+
+@pytest.mark.parametrize("label", [False, True])
+def test_rows_of_a_rare_class_rank_and_choose(label):
+    dataset = problem_of(np.arange(500.0)[:, None], (np.arange(500) < 5) == label, cv=5)[0].dataset
+    n_ranking, n_choosing = ((dataset.y[rows] == label).sum() for rows in (dataset.rows.valid, dataset.rows.select))
+    assert {n_ranking, n_choosing} == {2, 3}
 
 
 def test_several_scores_are_taken_and_the_first_ranks(wine):
@@ -75,7 +85,7 @@ def test_several_scores_are_taken_and_the_first_ranks(wine):
         ({"first": [{"dropout": 2.0}]}, r"first\[0\]\['dropout'\] must be a number"),
         ({"first": [{"hidden_layer_sizes": (3,)}]}, "must be one of"),
         ({"space": {"mixup": Choice([0.0, 0.2]), "update": "lbfgs"}}, "lbfgs"),
-        ({"cv": 0}, "cv=0 must be from 2"),
+        ({"cv": 0}, "cv=0 must be 1, for none, or 2 to 89"),
         ({"groups": np.zeros(178)}, "groups"),
     ],
 )

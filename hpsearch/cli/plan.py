@@ -46,7 +46,7 @@ def plan(study: Path, n_trials: int | None, n_jobs: int | None) -> None:
         if record is not None:
             kept = cast(FolderCheckpoints, record.checkpoints).kept()
     done = epochs_done(kept)
-    items = {"study": f"{file.name}, {state}", "plan": plan_text(planned)}
+    items = {"study": f"{file.name}, {state}", "plan": plan_text(planned, len(asked.dataset.folds))}
     items |= {"done": f"{done:,} of {counted(planned.n_epochs, 'epoch')}"} if kept else {}
     if state != "finished":
         items["time left" if kept else "time"] = _time(asked, planned, workers.n_workers, 1 - done / planned.n_epochs)

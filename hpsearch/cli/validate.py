@@ -51,7 +51,9 @@ def _found(dataset: Dataset, left_out: list[str]) -> dict[str, str]:
     classes = "" if target.classes is None else f", {len(target.classes)} classes: {listed(target.classes.tolist())}"
     return {
         "task": f"{target.task}, target {target.name!r}{classes}",
-        "rows": f"{len(dataset.y):,}: " + ", ".join(f"{count:,} {part}" for part, count in parts.items()),
+        "rows": f"{len(dataset.y):,}: "
+        + ", ".join(f"{count:,} {part}" for part, count in parts.items() if count or part == "test")
+        + (f"; {len(dataset.folds)} folds" if dataset.folds else ""),
         "numeric columns": _counted([column.name for column in encoding.numeric]),
         "categorical columns": _counted([column.name for column in encoding.categorical]),
         "dropped columns": _counted(dropped),

@@ -23,8 +23,8 @@ FEWEST_OF_CLASS = 3
 """With fewer rows of a class among those that judge, the user is warned."""
 N_FOLDS = 5
 """Of small tables, if the user names no number."""
-FEWEST_FOLDED = 100
-"""Rows, not counting test rows; of fewer, no folds are made unless they are asked for."""
+FEWEST_FOLDED, FEWEST_OF_CLASS_FOLDED, MOST_COLUMNS_FOLDED = 100, 10, 1_000
+"""Rows, rows of each class, not counting test rows, and columns: of other tables folds are made only if asked for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,9 +48,9 @@ class Dataset:
     `warnings`: sentences for the user.
     `fingerprint`: SHA-256 (hexadecimal) over all of this but the warnings: equal data, equal fingerprint.
 
-    `folds`: with `cv`, one Dataset per fold, of the same table, target, weights and layout of inputs, with the fold's
-    own rows, and inputs by the statistics of its own training rows. The whole then has the folds' valid and select
-    rows as its own, and as training rows those that no fold holds out: there may be none.
+    `folds`: where there are any, one Dataset per fold, of the same table, target, weights and layout of inputs, with
+    the fold's own rows, and inputs by the statistics of its own training rows. The whole then has the folds' valid and
+    select rows as its own, and as training rows those that no fold holds out: there may be none.
     `fold`: the number of a fold, from 0 on; 0 for the whole.
     `tables`: the same table by each encoding that was asked for, `inputs` among them; see `encoded_as`.
     """
@@ -168,7 +168,8 @@ def prepare(
     scikit-learn's kind (row numbers count the rows given to it, which come in table order), or an iterable of pairs of
     row numbers (training, held out). No row may be held out twice. `groups`: (n_rows,) labels; rows of one group are
     kept on one side. Without `cv`, or with 1, there is one split and no folds; but five folds of fewer rows than
-    `folds_below`, not counting test rows, if they are at least 100 and `cv` is None. A regression target is
+    `folds_below`, not counting test rows, if they are at least 100 and 10 of each class, in at most 1,000 columns, and
+    `cv` is None. A regression target is
     standardised once, by all folds' rows, so that predictions of different folds are in one unit. Each fold holds a
     copy of the inputs: k · n_rows · n_inputs · 4 bytes for each encoding.
 
@@ -258,8 +259,9 @@ def _deal_rows(
     """The row sets of the whole and of the folds, and what a splitter warned of; `dealing` as for `split_rows`."""
     by_stratum = strata(labels, task)
     rest, test = split_test(by_stratum, **dealing)
-    if cv is None and FEWEST_FOLDED <= len(rest) < folds_below:
-        cv = N_FOLDS
+    if cv is None and FEWEST_FOLDED <= len(rest) < folds_below and frame.shape[1] <= MOST_COLUMNS_FOLDED:
+        is_rare = task != "regression" and np.bincount(by_stratum[rest]).min() < FEWEST_OF_CLASS_FOLDED
+        cv = None if is_rare else N_FOLDS
     if cv is None or _is_one(cv):
         return split_rows(by_stratum, **dealing), (), []
     folds, said = fold_rows(cv, frame, labels, task, groups, rest, test, dealing["random_state"])
@@ -288,7 +290,7 @@ def _check_test(X_test: object, y_test: object, test_size: object) -> None:
 
 def _check_cv(cv: object, groups: object, test_size: object) -> None:
     if groups is not None and (cv is None or _is_one(cv)):
-        raise ValueError("groups is given without cv: they say which rows a fold keeps together")
+        raise ValueError("groups is given without cv, or with 1: they say which rows a fold keeps together")
     if test_size is None:
         return
     if groups is not None:

@@ -28,7 +28,9 @@ Pair: TypeAlias = tuple[RowNumbers, RowNumbers]
 
 FEWEST_HELD_PER_FOLD = 2
 FEWEST_OF_HALF = 2  # of all folds together
-FORMS = "a whole number ≥ 2, a splitter such as scikit-learn's, or an iterable of (training rows, held-out rows)"
+FORMS = (
+    "a whole number (1: no folds), a splitter such as scikit-learn's, or an iterable of (training rows, held-out rows)"
+)
 
 
 def fold_rows(
@@ -67,7 +69,8 @@ def fold_rows(
         _check_sizes(fold, train, held)
         if groups is not None:
             _check_groups(fold, groups[train], groups[held])
-        half = _halves(strata(labels[held], task), None if codes is None else codes[held], rng)
+        # a class of one row per fold is in each half in turn
+        half = _halves(strata(labels[held], task), None if codes is None else codes[held], rng) ^ (fold % 2)
         folds.append(Rows(rest[train], rest[held[half == 0]], rest[held[half == 1]], test))
     _check_halves(folds)
     return tuple(folds), said
@@ -108,7 +111,7 @@ def _dealt(n_folds: int, strata: NDArray[np.int64], groups: NDArray[np.int64] | 
     most = len(strata) // FEWEST_HELD_PER_FOLD if groups is None else groups.max() + 1
     if not 2 <= n_folds <= most:
         fewest = f"{FEWEST_HELD_PER_FOLD} rows" if groups is None else "a group"
-        raise ValueError(f"cv={n_folds} must be from 2 to {most} folds: each holds out at least {fewest}")
+        raise ValueError(f"cv={n_folds} must be 1, for none, or 2 to {most} folds: each holds out at least {fewest}")
     if groups is None:
         parts = deal_round(strata, n_folds, generator(random_state, FOLD_STREAM))
     else:

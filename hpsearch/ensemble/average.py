@@ -75,8 +75,7 @@ class Choice:
     def best(self) -> str:
         """The favourite, unless the kind with the least loss loses less by more than two standard errors.
 
-        Where few rows cannot tell the kinds apart, a lucky one should not be
-        taken for the best.
+        Where few rows cannot tell the kinds apart, a lucky one should not be taken for the best.
         """
         names = [name for name in self.losses if name in CHOSEN_FROM]
         least = min(names, key=lambda name: float(self.losses[name].mean()))

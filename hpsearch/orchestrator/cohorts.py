@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Any
 
 PIECES_PER_WORKER = 4
-"""Cohorts per worker and rung: enough that none waits long for the last, few enough to cost nothing."""
+"""Cohorts per worker, rung and fold: enough that none waits long for the last, few enough to cost nothing."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,12 @@ Cohort = tuple[Task, ...]
 
 
 def cohorts(tasks: Sequence[Task], n_workers: int) -> list[Cohort]:
-    """Group tasks by key, cut the groups to a bounded cost, and sort the pieces, the most costly first."""
+    """Group tasks by key, cut the groups to a bounded cost, and sort the pieces, the most costly first.
+
+    Folds of the same trials, which cost the same, follow each other: trials are whole as early as can be.
+    """
     total = sum(task.cost for task in tasks)
-    bound = total / (n_workers * PIECES_PER_WORKER)
+    bound = total / (n_workers * PIECES_PER_WORKER * max(len({task.fold for task in tasks}), 1))
     pieces: list[Cohort] = []
     by_key = sorted(tasks, key=lambda task: (repr(task.key), task.number))
     for _, group in groupby(by_key, key=lambda task: task.key):
@@ -51,4 +54,4 @@ def cohorts(tasks: Sequence[Task], n_workers: int) -> list[Cohort]:
                 piece = []
             piece.append(task)
         pieces.append(tuple(piece))
-    return sorted(pieces, key=lambda piece: -sum(task.cost for task in piece))
+    return sorted(pieces, key=lambda piece: (-sum(task.cost for task in piece), piece[0].number, piece[0].fold))

@@ -224,7 +224,8 @@ def _train_rung(
             problem.learner, parts[cohort[0].fold], problem.scorers, cohort, so_far, budget, stop
         )
 
-    due = [_for_fold(problem.learner, task, part) for task in tasks for part in parts]
+    costs = {task.number: problem.learner.cost(task.config, parts[0]) for task in tasks}
+    due = [_for_fold(problem.learner, task, part, costs[task.number]) for task in tasks for part in parts]
     for trained in workers.results(map(call, cohorts(due, workers.n_workers)), stop):
         done = []
         for one in trained:
@@ -241,9 +242,8 @@ def _train_rung(
             yield tuple(done)
 
 
-def _for_fold(learner: Learner[F], task: Task, part: Dataset) -> Task:
-    key = part.fold, learner.key(task.config)
-    return replace(task, fold=part.fold, key=key, cost=learner.cost(task.config, part))
+def _for_fold(learner: Learner[F], task: Task, part: Dataset, cost: float) -> Task:
+    return replace(task, fold=part.fold, key=(part.fold, learner.key(task.config)), cost=cost)
 
 
 def _latest_fit(learner: Learner[F], task: Task, budgets: Sequence[int], kept: Checkpoints) -> Kept[F] | None:

@@ -102,6 +102,11 @@ class Findings:
         return int(self.candidates["trial_number"].iloc[0]) if len(self.candidates) else None
 
     @property
+    def n_folds(self) -> int:
+        """Folds that every trial was trained in; 1 where there was one split."""
+        return int(self.folds["fold"].max()) + 1 if len(self.folds) else 1
+
+    @property
     def searched(self) -> SearchSpace:
         """The space with every range as wide as a stage drew from it."""
         own = self.decisions[self.decisions["side"].isin(SIDES)].groupby("name")
@@ -152,11 +157,12 @@ def summary_table(findings: Findings) -> pd.DataFrame:
         "task": f"{findings.task}, target {findings.target!r}",
         "data": f"{counted(sum(rows.values()), 'row')} "
         f"({', '.join(f'{count:,} {part}' for part, count in rows.items() if count or part == 'test')}), "
-        f"{counted(findings.n_columns, 'column')} as {counted(findings.n_inputs, 'input')}",
+        f"{counted(findings.n_columns, 'column')} as {counted(findings.n_inputs, 'input')}"
+        + (f"; {findings.n_folds} folds" if findings.n_folds > 1 else ""),
         "score": f"{findings.scoring} (greater is better)",
         "trials": f"{len(trials):,} ({_states(trials)}); {_failures(trials)}",
-        "cost": f"{counted(findings.epochs_trained, 'epoch')} of training, {saved:.0%} saved by halving, "
-        + duration(findings.seconds),
+        "cost": f"{counted(findings.epochs_trained, 'epoch')} of training{in_folds(findings.n_folds)}, "
+        f"{saved:.0%} saved by halving, " + duration(findings.seconds),
         "best trial": f"{config_text(findings.best_config)}; {_best_value(findings)}",
         "open edges": _open_edges(findings.latest_decisions),
         "ensemble": f"{chosen['ensemble']}: {chosen['n_members']} of {counted(len(trials), 'trial')}"
@@ -188,13 +194,19 @@ def _open_edges(decisions: pd.DataFrame) -> str:
     return ", ".join(f"{name} ({side})" for name, side in zip(beyond["name"], beyond["side"], strict=True)) or "none"
 
 
-def plan_text(plan: Plan) -> str:
-    """A plan in a line: "4 stages, 64 trials, 492 epochs of training (63% saved by halving)"."""
+def plan_text(plan: Plan, n_folds: int = 0) -> str:
+    """A plan in a line: "4 stages, 64 trials, 492 epochs of training in each of 5 folds (63% saved by halving)"."""
     without = plan.n_trials * plan.max_epochs
     return (
         f"{counted(len(plan.stages), 'stage')}, {counted(plan.n_trials, 'trial')}, "
-        f"{counted(plan.n_epochs, 'epoch')} of training ({1 - plan.n_epochs / without:.0%} saved by halving)"
+        f"{counted(plan.n_epochs, 'epoch')} of training{in_folds(n_folds)} "
+        f"({1 - plan.n_epochs / without:.0%} saved by halving)"
     )
+
+
+def in_folds(n_folds: int) -> str:
+    """ " in each of 5 folds", or nothing where there are none."""
+    return f" in each of {n_folds} folds" if n_folds > 1 else ""
 
 
 UNITS = ((3600, "hours"), (60, "minutes"), (1, "s"))

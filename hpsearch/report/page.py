@@ -26,6 +26,7 @@ from hpsearch.report.findings import (
     config_text,
     counted,
     duration,
+    in_folds,
     number,
     numbers,
     plan_text,
@@ -125,7 +126,8 @@ def headline(findings: Findings) -> str:
         f"On rows that nothing was chosen on, {model} scores {escape(findings.scoring)} <b>{honest}</b>"
         f"{test if math.isfinite(chosen['test_score']) else ''} (greater is better). {ENDINGS[findings.ended]}: "
         f"{f'{n_trained:,} of ' if n_trained < n_trials else ''}{counted(n_trials, 'trial')}, "
-        f"{counted(findings.epochs_trained, 'epoch')} of training, {duration(findings.seconds)}."
+        f"{counted(findings.epochs_trained, 'epoch')} of training{in_folds(findings.n_folds)}, "
+        f"{duration(findings.seconds)}."
     )
 
 
@@ -377,10 +379,11 @@ def _hyperparameters(findings: Findings) -> str:
 def _cost(findings: Findings) -> str:
     trained, without = findings.epochs_trained, findings.epochs_without_halving
     sentence = (
-        f"{counted(trained, 'epoch')} of training, {duration(findings.seconds)}. If every trial that was cut had been "
-        f"trained to the last rung, it would be {without:,}: halving saved {1 - trained / max(without, 1):.0%}."
+        f"{counted(trained, 'epoch')} of training{in_folds(findings.n_folds)}, {duration(findings.seconds)}. "
+        "If every trial that was cut had been trained to the last rung, it would be "
+        f"{without:,}: halving saved {1 - trained / max(without, 1):.0%}."
     )
-    plan = plan_text(Plan.from_json(findings.plan))
+    plan = plan_text(Plan.from_json(findings.plan), findings.n_folds)
     rungs = figures.rung_costs(findings)
     labels = [rung.label for rung in rungs]
     charts = _chart("Trials in each rung", plots.draw_bars(labels, [rung.n_trials for rung in rungs], "Trials"))

@@ -54,10 +54,11 @@ class ProgressReport:
         plan: what is to be done; progress is measured in epochs.
         verbose: 0 for silence.
         seconds: what it may take, said before the start; None if nobody knows.
+        n_folds: in which every trial is trained; 0 for none.
     """
 
-    def __init__(self, plan: Plan, verbose: int, seconds: float | None = None) -> None:
-        self._plan = plan
+    def __init__(self, plan: Plan, verbose: int, seconds: float | None = None, n_folds: int = 0) -> None:
+        self._plan, self._n_folds = plan, n_folds
         self._console = StandardError(stderr=True, quiet=verbose == 0, highlight=False)
         self._best = -math.inf
         self._trained: set[int] = set()
@@ -77,7 +78,7 @@ class ProgressReport:
         self._task = self._bar.add_task("searching", total=plan.n_epochs, trials=counted(0, "trial"), best="–")
 
     def __enter__(self) -> Self:
-        self._console.print(plan_text(self._plan) + self._time, soft_wrap=True)
+        self._console.print(plan_text(self._plan, self._n_folds) + self._time, soft_wrap=True)
         self._bar.__enter__()
         return self
 
