@@ -231,9 +231,9 @@ def search(
             Probabilities are then of classes so weighted; to move decisions only, see `Result.threshold`.
         X_test, y_test: rows for nothing but a last score; or `test_size`, a share or a number of rows to take from X.
         refit: train the chosen members again on all rows but the test rows; by default so for our networks without
-            folds, which gain by it more than by anything else. One that then does clearly worse on rows it has seen
-            than before it had seen them stays as it was. The scores shown are of the models before, but for
-            `test_score`, which is that of the ensemble returned.
+            folds and `class_weight`, which gain by it more than by anything else. One that then does clearly worse on
+            rows it has seen than before it had seen them stays as it was. The scores shown are of the models before,
+            but for the chosen row's `test_score`, which is that of the ensemble returned.
         calibrate: scale the chosen ensemble's probabilities by a temperature, fitted on the selection rows; its honest
             score stands first in `leaderboard()`, above that without. See `ensemble.calibration`.
         max_members: of the ensemble, ≥ 1, 10 by default; with folds each is a model per fold, unless `refit`.

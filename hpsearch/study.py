@@ -59,6 +59,7 @@ SHAPING = ("numpy", "scipy", "numba", "scikit-learn", "skops")
 Refits = Mapping[tuple[int, int], Any]
 """Trial number and epochs → the fit on all rows but the test rows."""
 NO_REFITS: Refits = MappingProxyType({})
+_TOO_DEAR = "max_predict_ms={:.3g} cannot be kept: the cheapest ensemble takes {:.3g} ms for 1,000 rows."
 _KEPT = "Trained again on all rows, the model of trial {} diverged: it votes as it was before."
 
 
@@ -204,7 +205,8 @@ class Study:
     ) -> tuple[Ensemble, Findings]:  # fmt: skip
         """Run the plan, and make the ensemble and the findings of what was finished.
 
-        refit: train the members again on all rows; by default networks are that have no folds.
+        refit: train the members again on all rows; by default networks are that have no folds and no class weights:
+            by these, members owe scores of probabilities to where they happened to stop, and refits stop elsewhere.
 
         With a stop that is requested already, nothing is trained or written: what is kept is read again.
 
@@ -213,7 +215,8 @@ class Study:
             KeyboardInterrupt, TimeoutError: if it was stopped before the first trials were finished.
         """
         if refit is None:
-            refit = isinstance(self.problem.learner, MLPLearner) and not self.dataset.folds
+            is_sure = not self.dataset.folds and self.dataset.class_weight is None
+            refit = isinstance(self.problem.learner, MLPLearner) and is_sure
         clock = Clock(record, is_running=not record.read_only and not record.is_over(plan.n_trials))
         library, curves, candidates, decisions = (
             Library(self.problem.learner.snapshots),
@@ -241,13 +244,18 @@ class Study:
             failed = {key for key, fit in (refits or {}).items() if fit.outcomes[0] and fit.outcomes[0].failed}
             sound = self._sound(ensembles[0], {key: fit for key, fit in (refits or {}).items() if key not in failed})
             if sound:
-                ensembles[0] = self._tested(ensembles[0], record, sound)
+                # calibrated, the first two have the same members
+                ensembles[: 1 + self.calibrate] = [
+                    self._tested(one, record, sound) for one in ensembles[: 1 + self.calibrate]
+                ]
         clock.record()
         is_whole = not curves.is_broken_off and refits is not None
         ended = "finished" if is_whole and record.is_over(plan.n_trials) else _early_end(record, stop)
         decided = pd.concat(decisions, ignore_index=True)
         findings = self._findings(plan, record, ensembles, library, curves, candidates, decided, chance, ended)
         kept = [_KEPT.format(number) for number in sorted({number for number, _ in failed})]
+        if (most := limits.max_predict_ms) is not None and (least := ensembles[0].price.predict_ms) > most:
+            kept.append(_TOO_DEAR.format(most, least))
         findings = replace(findings, warnings=(*findings.warnings, *kept))
         return self._ensemble(ensembles[0], record, sound), findings
 

@@ -136,8 +136,30 @@ def test_numbers_have_neither_threshold_nor_reliability(imbalanced):
         result.threshold("f1")
     with pytest.raises(ValueError, match="a threshold is for two classes, but the task is regression"):
         result.ensemble.with_threshold(0.5)
-    with pytest.raises(ValueError, match="only probabilities can be calibrated"):
+    with pytest.raises(ValueError, match="has no probabilities to look at"):
         result.reliability()
+
+
+def test_with_class_weights_members_are_not_trained_again_unless_asked(imbalanced):
+    """Chosen by scores without the weights, they owe their probabilities to where they happened to stop."""
+    assert not any(member["refit"] for member in weighted_members(imbalanced))
+    assert any(member["refit"] for member in weighted_members(imbalanced, refit=True))
+
+
+def weighted_members(data, **arguments):
+    return search(*data, class_weight="balanced", **SMALL | arguments).ensemble.about["members"]
+
+
+def test_calibrated_and_not_the_same_models_are_tested(imbalanced):
+    """A temperature changes no ranks: the area under the curve is that of the same models, trained again or not."""
+    board = search(*imbalanced, test_size=0.3, calibrate=True, scoring="roc_auc", **SMALL).leaderboard()
+    scores = board.set_index("ensemble")["test_score"]
+    assert scores.iloc[0] == scores[scores.index[0].removesuffix("_calibrated")]
+
+
+def test_a_limit_that_cannot_be_kept_is_told(imbalanced):
+    with pytest.warns(UserWarning, match="max_predict_ms=1e-09 cannot be kept: the cheapest ensemble takes"):
+        search(*imbalanced, max_predict_ms=1e-9, **SMALL)
 
 
 def test_all_of_it_is_the_same_for_any_number_of_workers(imbalanced):

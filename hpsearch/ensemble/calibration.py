@@ -156,4 +156,4 @@ def _predicted(selection: Selection, label: object) -> tuple[NDArray[np.float64]
 
 def _check_classes(selection: Selection) -> None:
     if selection.target.classes is None:
-        raise ValueError(f"the target {selection.target.name!r} is a number: only probabilities can be calibrated")
+        raise ValueError(f"the target {selection.target.name!r} is a number, and has no probabilities to look at")

@@ -174,7 +174,9 @@ def _shares(stage: int, name: str, choice: Choice, having: Cloud) -> tuple[tuple
         is_dropped, n_found, n_its = figures
         verdict = DROPPED if is_dropped else FAVOURED if share * len(shares) >= FAVOUR else None
         if verdict is not None:
-            consequence = f"{share:.0%} of most draws take it" if share else "it is drawn only where the whole space is"
+            consequence = (
+                f"now about {share:.0%} of the draws take it" if share else "it is drawn only where the whole space is"
+            )
             rows.append(
                 {
                     "stage": stage, "name": name, "side": BOTH, "verdict": f"{verdict}: {value!r}",

@@ -121,5 +121,5 @@ def test_mistakes():
         reliability(selection(20), n_bins=0)
     numbers = replace(selection(20), scorer=Scorer.of(None, Target("price", "regression", None)))
     for function in (reliability, brier_score):
-        with pytest.raises(ValueError, match="the target 'price' is a number: only probabilities can be calibrated"):
+        with pytest.raises(ValueError, match="the target 'price' is a number, and has no probabilities to look at"):
             function(numbers)
