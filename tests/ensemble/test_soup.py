@@ -124,7 +124,8 @@ def test_no_ensemble_takes_longer_than_it_may():
     limit = free.min() * 2.5
     assert free.max() > limit
     assert search(X, y, **asked, max_predict_ms=limit).leaderboard()["predict_ms"].max() <= limit
-    least = search(X, y, **asked, max_predict_ms=1e-9).leaderboard()
+    with pytest.warns(UserWarning, match="cannot be kept"):
+        least = search(X, y, **asked, max_predict_ms=1e-9).leaderboard()
     assert least["predict_ms"].nunique() == 1 and least["predict_ms"].max() <= free.min()
     assert (least["n_members"] == 1).all()
 
