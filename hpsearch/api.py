@@ -100,8 +100,9 @@ class Result:
     def reliability(self, label: object = None, n_bins: int = 10) -> pd.DataFrame:
         """How often what was predicted with a probability came true: one row per bin of probabilities.
 
-        By the honest predictions of the selection rows; of the probability of `label`, by default the last of two
-        classes, or the most likely of several. See `ensemble.calibration.reliability` for the columns.
+        By the honest predictions of the selection rows, so before members were trained again; of the probability of
+        `label`, by default the last of two classes, or the most likely of several. The columns are those of
+        `ensemble.calibration.reliability`.
         """
         return reliability(self.findings.selection, label, n_bins)
 
@@ -124,7 +125,8 @@ class Result:
     def importance(self, n_repeats: int = 5) -> pd.DataFrame:
         """What `scoring` loses when a column is shuffled: column, importance, deviation; the most important first.
 
-        On at most 2,000 selection rows, each column `n_repeats` times; see `ensemble.importance`.
+        On at most 2,000 selection rows, each column `n_repeats` times, by `ensemble`: members that were trained again
+        have seen these rows. See `ensemble.importance`.
         """
         return importance(self.ensemble, self.findings.selection, n_repeats)
 

@@ -16,7 +16,7 @@ test rows), from the same default config on:
 - `TPE`: Optuna's `TPESampler` and `MedianPruner`, trial by trial, each reported at the rungs of our plan, until the
   epochs are spent.
 
-Ensembles are made of the trials of each in the same way. DATA is a folder as for bench_tables.py. Scores are negated
+Ensembles are made of the trials of each in the same way. DATA is a folder as for bench_accuracy.py. Scores are negated
 log-losses and RMSEs, of the best single model and of the ensemble: honest ones, and those on the test rows. Differences
 are paired by set and seed, in per cent of the rival's loss (positive: ours is better), with the half-widths of 95 %
 intervals by Student's t.

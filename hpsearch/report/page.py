@@ -439,9 +439,9 @@ def _reliability(findings: Findings) -> str:
     }
     sentence = (
         f"How often it came true, on the {counted(findings.n_rows['select'], 'selection row')}, what was predicted "
-        f"with a probability: that {which}, by what was chosen without the row. Probabilities are what they say where "
-        "the dots lie on the line; the intervals are Wilson's. The Brier score is "
-        f"{number(brier_score(findings.selection), 4)} (less is better)."
+        f"with a probability: that {which}, by what was chosen without the row, before members were trained again. "
+        "Probabilities are what they say where the dots lie on the line; the intervals are Wilson's. The Brier "
+        f"score is {number(brier_score(findings.selection), 4)} (less is better)."
     )
     chart = _chart("Observed share against predicted probability", plots.draw_reliability(table))
     return (
