@@ -27,6 +27,7 @@ hidden_layer_sizes = { distribution = "choice", values = [[8], [16], [8, 8]] }
 [search]
 n_trials = 9
 max_epochs = 9
+cv = 1
 n_jobs = 1
 """
 

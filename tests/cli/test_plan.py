@@ -48,6 +48,12 @@ def test_of_a_study_that_was_not_begun(study: Path) -> None:
     assert contents(study) == before
 
 
+def test_small_tables_have_folds(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "wine", ("cv = 1\n", ""))
+    assert "\nplan: 1 stage, 9 trials, 21 epochs of training in each of 5 folds (" in hpsearch("plan", study).stdout
+    assert items(hpsearch("validate", study).stdout)["rows"] == "178: 71 valid, 71 select, 36 test; 5 folds"
+
+
 def test_what_is_done(finished: Path) -> None:
     found = hpsearch("plan", finished).stdout
     assert items(found)["done"] == "21 of 21 epochs" and "time" not in items(found)

@@ -35,7 +35,7 @@ def test_what_the_file_says_of_the_search_is_passed_on(tmp_path: Path) -> None:
         'refine = "warn"\ncv = 3\nscoring = ["accuracy", "neg_log_loss"]\n[[search.first]]\nhidden_layer_sizes = [8, 8]'
     )
     grouped = ('target = "cultivar"\ntest_size = 0.2', 'target = "cultivar"\ngroups = "shelf"')
-    folder = make_study(tmp_path / "wine", grouped, ("n_jobs = 1", asked))
+    folder = make_study(tmp_path / "wine", grouped, ("cv = 1\nn_jobs = 1", asked))
     table = pd.read_csv(folder / "wine.csv")
     table.assign(shelf=table.index % 20).to_csv(folder / "wine.csv", index=False)
     study = checked_study(read_study_file(folder))

@@ -105,7 +105,7 @@ class TestFailing:
         rate = 'learning_rate_init = { distribution = "log_uniform", low = 1e-9, high = 1e-2 }'
         rates = (RATE, f'{rate}\nencoding = "robust"\nactivation = "relu"')
         study = make_study(
-            tmp_path / "wine", rates, ("n_trials = 9", "n_trials = 60\ncv = 1"), ("[[8], [16], [8, 8]]", "[[16]]")
+            tmp_path / "wine", rates, ("n_trials = 9", "n_trials = 60"), ("[[8], [16], [8, 8]]", "[[16]]")
         )
         sentence = refused("run", study, "--fail-on", "edge", "--quiet", code=3)
         assert sentence == "--fail-on: the best trials crowd at an edge of learning_rate_init"

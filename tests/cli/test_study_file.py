@@ -70,8 +70,6 @@ UNSOUND = {
         ("refine = 'on'", "[search] refine = 'on' must be 'off', 'warn' or 'auto'"),
         ("max_members = 0", "[search] max_members = 0 must be greater than or equal to 1"),
         ("max_predict_ms = 0", "[search] max_predict_ms = 0 must be greater than 0"),
-        ("cv = 0", "[search] cv = 0 must be greater than or equal to 1"),
-        ("cv = 'KFold'", "[search] cv = 'KFold' must be a valid integer"),
         ("scoring = 3", "[search] scoring = 3 must be a valid list"),
         ("scoring = ['r2', 3]", "[search] scoring[1] = 3 must be a valid string"),
         ("first = { dropout = 0.1 }", "[search] first = {'dropout': 0.1} must be a valid list"),
@@ -98,6 +96,10 @@ UNSOUND = {
             "plan = [{ name = 'a', n_trials = 3, rungs = [{ epochs = 1, keep = 0 }] }]",
             "[search] plan[0] rungs[0] keep = 0 must be greater than or equal to 1",
         ),
+    ],
+    "cv = 1": [
+        ("cv = 0", "[search] cv = 0 must be greater than or equal to 1"),
+        ("cv = 'KFold'", "[search] cv = 'KFold' must be a valid integer"),
     ],
     "n_jobs = 1": [
         ("n_jobs = 0", "[search] n_jobs = 0 must be a number of workers, or -1 for one per core, but not 0")
