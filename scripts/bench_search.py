@@ -1,6 +1,6 @@
 """Our `search` against others: `sklearn`, scikit-learn's own search, and `samplers`, other searches on our engine.
 
-    python scripts/bench_search.py sklearn [--seeds 5] [--sets digits breast_cancer diabetes] [--json FILE]
+    python scripts/bench_search.py sklearn [--seeds 5] [--sets digits diabetes ...] [--effort standard] [--json FILE]
     python scripts/bench_search.py samplers [DATA] [--seeds 5] [--sets digits telco_churn ...] [--quick] [--json FILE]
 
 `sklearn`: our default against `RandomizedSearchCV` over scikit-learn's MLP. Each seed takes another 25 % of the rows as
@@ -98,7 +98,7 @@ def rival(X, y, seed, scoring, regression, n_iter=40):
     ).fit(X, y)
 
 
-def run_sklearn(name, seed):
+def run_sklearn(name, seed, effort):
     """One set, one seed: scores, seconds and our honest score."""
     load, score, scoring = SKLEARN_SETS[name]
     X, y = load(return_X_y=True)
@@ -106,7 +106,7 @@ def run_sklearn(name, seed):
     stratify = None if regression else y
     X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.25, random_state=seed, stratify=stratify)
     began = time.perf_counter()
-    ours = search(X_train, y_train, n_jobs=2, random_state=seed, verbose=0)
+    ours = search(X_train, y_train, effort=effort, n_jobs=2, random_state=seed, verbose=0)
     our_seconds = time.perf_counter() - began
     began = time.perf_counter()
     theirs = rival(X_train, y_train, seed, scoring, regression)
@@ -294,7 +294,7 @@ def against_sklearn(arguments):
         warm_up()
         for name in arguments.sets:
             for seed in range(arguments.seeds):
-                rows.append(run_sklearn(name, seed))
+                rows.append(run_sklearn(name, seed, arguments.effort))
                 print(json.dumps(rows[-1]), flush=True)
     table = pd.DataFrame(rows)
     table["difference"] = table["ours"] - table["rival"]
@@ -340,6 +340,7 @@ def main():
     commands = parser.add_subparsers(required=True)
     sklearn = commands.add_parser("sklearn")
     sklearn.add_argument("--sets", nargs="*", choices=list(SKLEARN_SETS), default=list(SKLEARN_SETS))
+    sklearn.add_argument("--effort", choices=("quick", "standard", "thorough"), default="standard", help="ours")
     sklearn.set_defaults(compare=against_sklearn)
     samplers = commands.add_parser("samplers")
     samplers.add_argument("data", type=Path, nargs="?", help="a folder; needed for all sets but digits")
