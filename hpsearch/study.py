@@ -7,46 +7,40 @@ an ensemble and the findings.
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib.metadata import version
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from hpsearch import __version__
-from hpsearch.data.as_given import rows_of
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.scoring import guess_scores, quiet_scores
 from hpsearch.data.table import as_frame
 from hpsearch.diagnostics.sanity import chance_table, loss_at_chance
+from hpsearch.ensemble.assembly import Assembly, Refits
 from hpsearch.ensemble.average import NO_LIMITS, Average, averages, leaderboard
 from hpsearch.ensemble.calibration import calibrated
 from hpsearch.ensemble.candidates import Candidates
-from hpsearch.ensemble.conformal import Residuals
 from hpsearch.ensemble.ensemble import Ensemble
-from hpsearch.ensemble.evidence import Evidence, loses_clearly_more
 from hpsearch.ensemble.honesty import fifths
 from hpsearch.ensemble.kinds import Limits, best_run
-from hpsearch.ensemble.members import Library, Member, member_table
+from hpsearch.ensemble.members import Library, member_table
 from hpsearch.ensemble.selection import Selection
 from hpsearch.ensemble.soup import soup_of
 from hpsearch.mlp.kernels import one_blas_thread
 from hpsearch.orchestrator.calibration import nominal_seconds
 from hpsearch.orchestrator.effort import Effort, effort_of
 from hpsearch.orchestrator.estimators import described
-from hpsearch.orchestrator.networks import MLPLearner, Network
+from hpsearch.orchestrator.networks import MLPLearner
 from hpsearch.orchestrator.plan import Plan
 from hpsearch.orchestrator.records import RungRecord, StageRecord
 from hpsearch.orchestrator.run import Problem, Workers, run, train_again
 from hpsearch.orchestrator.stop import Stop
-from hpsearch.orchestrator.training import score_rows
 from hpsearch.question import problem_of, shortest_rung
 from hpsearch.record.tables import decision_table, history_table, trial_table
 from hpsearch.record.trials import StudyRecord
+from hpsearch.record.versions import versions
 from hpsearch.report import remarks
 from hpsearch.report.curves import Curves
 from hpsearch.report.findings import Findings
@@ -54,11 +48,6 @@ from hpsearch.report.progress import ProgressReport
 
 Callback = Callable[[RungRecord], object]
 
-SHAPING = ("numpy", "scipy", "numba", "scikit-learn", "skops")
-"""Packages whose versions shape the bits of a model."""
-Refits = Mapping[tuple[int, int], Any]
-"""Trial number and epochs → the fit on all rows but the test rows."""
-NO_REFITS: Refits = MappingProxyType({})
 _TOO_DEAR = "max_predict_ms={:.3g} cannot be kept: the cheapest ensemble takes {:.3g} ms for 1,000 rows."
 _KEPT = "Trained again on all rows, the model of trial {} diverged: it votes as it was before."
 
@@ -174,7 +163,7 @@ class Study:
         """
         record.identify(self.identity)
         if not record.versions:
-            record.versions = _versions()
+            record.versions = versions()
         plan = self.planned(record, n_trials, given)
         record.plan = plan.to_json()
         return plan
@@ -238,16 +227,16 @@ class Study:
                         clock.record()
             if len(library) == 0:
                 raise _nothing_found(curves.failures(), plan, stop)
-            ensembles = self._averages(library, record, limits, refit)
-            ensembles = [self._tested(one, record) for one in ensembles]
+            assembly = Assembly(self.problem, record.checkpoints)
+            ensembles = [assembly.tested(one) for one in self._averages(library, assembly, limits, refit)]
             refits = self._train_again(ensembles[0], record, workers, stop) if refit else {}
             failed = {key for key, fit in (refits or {}).items() if fit.outcomes[0] and fit.outcomes[0].failed}
-            sound = self._sound(ensembles[0], {key: fit for key, fit in (refits or {}).items() if key not in failed})
-            if sound:
+            finite = {key: fit for key, fit in (refits or {}).items() if key not in failed}
+            assembly = assembly.with_refits(finite, ensembles[0])
+            if assembly.refits:
                 # calibrated, the first two have the same members
-                ensembles[: 1 + self.calibrate] = [
-                    self._tested(one, record, sound) for one in ensembles[: 1 + self.calibrate]
-                ]
+                n_same = 1 + self.calibrate
+                ensembles[:n_same] = [assembly.tested(one) for one in ensembles[:n_same]]
         clock.record()
         is_whole = not curves.is_broken_off and refits is not None
         ended = "finished" if is_whole and record.is_over(plan.n_trials) else _early_end(record, stop)
@@ -257,7 +246,7 @@ class Study:
         if (most := limits.max_predict_ms) is not None and (least := ensembles[0].price.predict_ms) > most:
             kept.append(_TOO_DEAR.format(most, least))
         findings = replace(findings, warnings=(*findings.warnings, *kept))
-        return self._ensemble(ensembles[0], record, sound), findings
+        return assembly.ensemble(ensembles[0]), findings
 
     def _seconds(self, plan: Plan, workers: Workers, refit: bool) -> float | None:
         """What the whole plan may take; nobody knows that of estimators."""
@@ -273,13 +262,13 @@ class Study:
         part = self.dataset.parts[0]
         return loss_at_chance(recipes, {name: learner.examples(part.encoded_as(name)) for name in part.encodings})
 
-    def _averages(self, library: Library, record: StudyRecord, limits: Limits, refit: bool) -> list[Average]:
+    def _averages(self, library: Library, assembly: Assembly, limits: Limits, refit: bool) -> list[Average]:
         """The ensembles of the library, of which one may be a soup of the best trial's weights."""
         problem, soup = self.problem, None
         if isinstance(problem.learner, MLPLearner):
             run = best_run(library, problem.learner.weights[-1])
             view = problem.learner.view(run[0].result.config, self.dataset)
-            soup = soup_of(run, lambda member: self._of_folds(member, record), view, problem.scorer)
+            soup = soup_of(run, assembly.of_folds, view, problem.scorer)
         n_models = 1 if refit else len(self.dataset.parts)
         ensembles = averages(
             library, self.dataset, problem.scorer, problem.seed,
@@ -289,130 +278,15 @@ class Study:
             ensembles.insert(0, calibrated(ensembles[0], self.dataset, problem.scorer, problem.seed))
         return ensembles
 
-    def _of_folds(self, member: Member, record: StudyRecord) -> list[Network]:
-        return [self._kept_predictor(member, part.fold, record) for part in self.dataset.parts]
-
     def _train_again(self, chosen: Average, record: StudyRecord, workers: Workers, stop: Stop) -> Refits | None:
         """The chosen members, trained on all rows but the test rows; None if it was stopped before."""
         members = [member.result for member in chosen.members]
         return train_again(self.problem, members, record.refits, workers, stop)
 
-    def _sound(self, chosen: Average, refits: Refits) -> Refits:
-        """Those that do not lose clearly more, or twice as much, on the held-out rows than their members did.
-
-        They have seen these rows, and the members had not. A learning rate that was right for the training rows can
-        kill a network on all rows.
-        """
-        spoiled = set()
-        for member in chosen.members:
-            key = member.result.number, member.result.epochs
-            if self._is_refitted(member, refits):
-                rows, weights = self.dataset.rows.heldout, member.weights
-                (predictions,) = self.problem.learner.predict(refits[key], self.dataset, rows, weights)
-                again = replace(member, result=replace(member.result, predictions={weights: predictions}))
-                before, after = Evidence.of([member, again], self.dataset).row_losses
-                if not after.mean() <= 2 * before.mean() or loses_clearly_more(after, before):
-                    spoiled.add(key)
-        return {key: fit for key, fit in refits.items() if key not in spoiled}
-
-    def _tested(self, average: Average, record: StudyRecord, refits: Refits = NO_REFITS) -> Average:
-        """With its score on the test rows, if there are any: the last thing they are for, and the only one.
-
-        With `refits`, that of the members trained again.
-        """
-        rows = self.dataset.rows.test
-        if len(rows) == 0:
-            return average
-        ensemble = self._ensemble(average, record, refits)
-        parts = (self.dataset, *self.dataset.folds)
-        views = [part.encoded_as(name) for part in parts for name in self.dataset.encodings]
-        inputs = {view.encoding: view.inputs for view in views}
-        outputs = ensemble.outputs(*(rows_of(inputs[encoding], rows) for encoding in ensemble.encodings))
-        return replace(average, test_score=score_rows(self.problem.scorer, self.dataset, rows, outputs))
-
-    def _ensemble(self, chosen: Average, record: StudyRecord, refits: Refits = NO_REFITS) -> Ensemble:
-        """The members as they were chosen, each with the models of its folds, but for those in `refits`.
-
-        Beside refits, which cost their user one model each, others vote with the model of one fold.
-        """
-        parts = self.dataset.parts[:1] if refits else self.dataset.parts
-        predictors: list[Any] = []
-        votes, places = [], []
-        encodings: dict[Any, int] = {}
-        for member, vote in zip(chosen.members, chosen.votes, strict=True):
-            is_refitted = self._is_refitted(member, refits)
-            for part in (self.dataset,) if is_refitted else parts:
-                if is_refitted:
-                    refit = refits[member.result.number, member.result.epochs]
-                    predictors.append(self.problem.learner.predictor(refit, member.weights))
-                else:
-                    predictors.append(self._kept_predictor(member, part.fold, record))
-                votes.append(vote if is_refitted else vote / len(parts))
-                encoding = self.problem.learner.view(member.result.config, part).encoding
-                places.append(encodings.setdefault(encoding, len(encodings)))
-        return Ensemble(
-            name=chosen.name,
-            encodings=tuple(encodings),
-            target=self.dataset.target,
-            networks=tuple(predictors),
-            votes=np.array(votes),
-            about=self._about(chosen, refits),
-            places=tuple(places),
-            temperature=chosen.temperature,
-            residuals=self._residuals(chosen),
-        )
-
-    def _residuals(self, chosen: Average) -> Residuals | None:
-        if self.dataset.task != "regression":
-            return None
-        select, weights = self.dataset.rows.select, self.dataset.sample_weight
-        predicted = np.asarray(self.dataset.target.decode(chosen.honest_predictions), dtype=np.float64)
-        return Residuals.of(
-            predicted, self.dataset.y[select].astype(np.float64), None if weights is None else weights[select]
-        )
-
     def _selection(self, chosen: Average) -> Selection:
         seed = self.problem.seed
         parts = fifths(self.dataset, seed)
         return Selection.of(self.dataset, self.frame, chosen.honest_predictions, parts, self.problem.scorer, seed)
-
-    def _kept_predictor(self, member: Member, fold: int, record: StudyRecord) -> Any:
-        if member.ingredients:
-            return Network.mean([self._kept_predictor(one, fold, record) for one in member.ingredients])
-        number, budget = member.result.number, member.result.budget
-        saved = record.checkpoints.load(number, budget, fold)
-        if saved is None:
-            raise FileNotFoundError(f"the checkpoint of trial {number} at {budget} epochs has disappeared")
-        return self.problem.learner.predictor(self.problem.learner.load(*saved), member.weights)
-
-    def _is_refitted(self, member: Member, refits: Refits) -> bool:
-        """Are its weights among the refits? Patience may have ended one before the epoch of a checkpoint."""
-        fit = refits.get((member.result.number, member.result.epochs))
-        return fit is not None and member.weights in self.problem.learner.kinds(fit)
-
-    def _about(self, chosen: Average, refits: Refits) -> dict[str, Any]:
-        scores = {
-            "valid_value": chosen.valid_value,
-            "honest_score": chosen.honest_score,
-            "test_score": chosen.test_score,
-        }
-        return {
-            "scoring": self.problem.scorer.name,
-            **{name: score if math.isfinite(score) else None for name, score in scores.items()},
-            "random_state": self.problem.seed,
-            "versions": _versions(),
-            "members": [
-                {
-                    "trial_number": member.result.number,
-                    "epoch": member.epoch,
-                    "weights": member.kind,
-                    "seed": member.result.seed,
-                    "refit": self._is_refitted(member, refits),
-                    "config": member.result.config,
-                }
-                for member in chosen.members
-            ],
-        }
 
     def _findings(
         self, plan: Plan, record: StudyRecord, ensembles: Sequence[Average], library: Library, curves: Curves,
@@ -456,7 +330,7 @@ class Study:
                 *remarks.untrained(chance),
                 *remarks.hopeless(ensembles[0].honest_score, self.guess_scores["select"]),
                 *remarks.ending(ended),
-                *remarks.versions(record.versions, _versions()),
+                *remarks.versions(record.versions, versions()),
             ),
         )
 
@@ -466,11 +340,6 @@ def whole(name: str, value: object) -> int:
     if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{name} must be a whole number ≥ 1, but got {value!r}")
     return int(value)
-
-
-@cache
-def _versions() -> dict[str, str]:
-    return {"hpsearch": __version__} | {name: version(name) for name in SHAPING}
 
 
 def _nothing_found(failures: Sequence[str], plan: Plan, stop: Stop) -> BaseException:
