@@ -196,9 +196,9 @@ def search(
             Distributions of Optuna and `scipy.stats` are understood.
         effort: how much to train: "quick", "standard" or "thorough", about 8 s, 25 s and 10 min for 20,000 rows of 20
             columns on two cores, growing with the rows. It stands for `n_trials` and `max_epochs` that are not given.
-        n_trials: the study's total, ≥ 1; 24, 64 or 320 by effort. A later call with more appends a fine stage of the
+        n_trials: the study's total, ≥ 1; 24, 64 or 640 by effort. A later call with more appends a fine stage of the
             missing ones; one with fewer changes nothing.
-        max_epochs: of the longest trials, ≥ 1; by default enough for 1,200, 3,600 or 12,000 minibatches, by effort. The
+        max_epochs: of the longest trials, ≥ 1; by default enough for 1,200, 3,600 or 24,000 minibatches, by effort. The
             first rungs are a third and a ninth of it, and a 27th where that makes 300 minibatches.
         plan: the stages, in the place of `n_trials` and `max_epochs`; see `Plan.of` for the default.
         refine: "auto" narrows and widens the ranges between stages, "warn" only says where the best trials crowd, and

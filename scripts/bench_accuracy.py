@@ -29,7 +29,9 @@ import sys
 import tempfile
 import time
 import warnings
+from contextlib import ExitStack
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -40,6 +42,7 @@ from scipy.stats import t
 from sklearn.datasets import load_digits
 
 from hpsearch import CLASSIC, Choice, LogUniform, search
+from hpsearch.ensemble.members import Library
 
 MLP_SYSTEMS = ("rscv", "realmlp", "realmlp_ce", "realmlp_s", "tabm")
 BOOSTING = ("hgb", "hgb_tuned")
@@ -60,6 +63,17 @@ WITHOUT = {
 }
 """Part of our search → the arguments of `search` that leave it out."""
 
+PLAIN_KINDS = ("top_models", "top_models_ema")
+INSIDE = {
+    "greedy": {
+        "hpsearch.ensemble.average.FAVOURITE": PLAIN_KINDS[1],
+        "hpsearch.ensemble.average.CHOSEN_FROM": PLAIN_KINDS,
+    },
+    "rung_ends": {"hpsearch.study.Library": lambda snapshots: Library(snapshots=False)},
+}
+"""Part that no argument leaves out → what stands in the package instead: plain means of the best are chosen from; only
+the last rung end of each trial may vote."""
+
 QUICK = {"n_trials": 6, "max_epochs": 3}
 
 
@@ -68,13 +82,16 @@ def our_name(effort, part):
     return "_".join(words)
 
 
-def run_ours(folder, contender, name, seed, options):
-    """One set and seed, by `search` with these options."""
+def run_ours(folder, contender, name, seed, options, instead):
+    """One set and seed, by `search` with these options, and with `instead` in the package's places."""
     data = split(folder, name, seed)
     common = {"categorical": data.categorical, "n_jobs": 2, "random_state": seed, "verbose": 0}
-    began = time.perf_counter()
-    result = search(data.X_train, data.y_train, **common | options)
-    seconds = time.perf_counter() - began
+    with ExitStack() as patches:
+        for place, value in instead.items():
+            patches.enter_context(patch(place, value))
+        began = time.perf_counter()
+        result = search(data.X_train, data.y_train, **common | options)
+        seconds = time.perf_counter() - began
     chosen = result.findings.chosen
     about = {
         "seconds": round(seconds, 2),
@@ -98,20 +115,20 @@ def run_all_of_ours(arguments):
     """Ours whole and without parts, on all sets and seeds that are not kept."""
     warnings.simplefilter("ignore")
     options = ({"effort": arguments.effort} if arguments.effort else {}) | (QUICK if arguments.quick else {})
-    contenders = {
-        our_name(arguments.effort, part): options | WITHOUT.get(part, {}) for part in [None, *arguments.without]
-    }
+    parts = {our_name(arguments.effort, part): part for part in [None, *arguments.without]}
     missing = [
         (contender, name, seed)
         for name in arguments.sets
         for seed in arguments.seeds
-        for contender in contenders
+        for contender in parts
         if not is_kept(arguments.out, contender, name, seed)
     ]
     if missing:
         warm_up()
     for contender, name, seed in missing:
-        run = run_ours(arguments.data, contender, name, seed, contenders[contender])
+        part = parts[contender]
+        without = options | WITHOUT.get(part, {})
+        run = run_ours(arguments.data, contender, name, seed, without, INSIDE.get(part, {}))
         print(json.dumps(keep(arguments.out, run)), flush=True)
 
 
@@ -314,7 +331,7 @@ def main():
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--effort", help="of our search; its default if not given")
     parser.add_argument(
-        "--without", nargs="+", choices=list(WITHOUT), default=[], help="run ours without these parts too"
+        "--without", nargs="+", choices=[*WITHOUT, *INSIDE], default=[], help="run ours without these parts too"
     )
     parser.add_argument("--peers", nargs="+", default=[], metavar="PEER", help="run these, and not ours")
     parser.add_argument("--python", default=sys.executable, help="the peers' interpreter")

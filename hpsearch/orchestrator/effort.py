@@ -21,7 +21,7 @@ class Effort:
 EFFORTS = {
     "quick": Effort(n_trials=24, n_updates=1_200, seconds=8),
     "standard": Effort(n_trials=64, n_updates=3_600, seconds=25),
-    "thorough": Effort(n_trials=320, n_updates=12_000, seconds=600),
+    "thorough": Effort(n_trials=640, n_updates=24_000, seconds=600),
 }
 
 
