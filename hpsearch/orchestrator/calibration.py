@@ -22,7 +22,7 @@ MOST_ROWS = 5_000
 """A config is timed on so many training rows at most; its cost for all of them is known."""
 OVERHEAD = 0.01
 """Seconds to write a model and its scores, at the end of each rung."""
-NOMINAL_RATE = 4e10
+NOMINAL_RATE = 1e11
 """Floating-point operations per second of training on one core, all that goes with it included."""
 N_COUNTED = 32
 """Configs whose operations are counted."""
