@@ -41,7 +41,8 @@ from accuracy.sets import BUILT_IN, PUBLIC_SETS, split
 from scipy.stats import t
 from sklearn.datasets import load_digits
 
-from hpsearch import CLASSIC, Choice, LogUniform, search
+from hpsearch import CLASSIC, Choice, LogUniform, search, study
+from hpsearch.ensemble import average
 from hpsearch.ensemble.members import Library
 
 MLP_SYSTEMS = ("rscv", "realmlp", "realmlp_ce", "realmlp_s", "tabm")
@@ -65,14 +66,11 @@ WITHOUT = {
 
 PLAIN_KINDS = ("top_models", "top_models_ema")
 INSIDE = {
-    "greedy": {
-        "hpsearch.ensemble.average.FAVOURITE": PLAIN_KINDS[1],
-        "hpsearch.ensemble.average.CHOSEN_FROM": PLAIN_KINDS,
-    },
-    "rung_ends": {"hpsearch.study.Library": lambda snapshots: Library(snapshots=False)},
+    "greedy": [(average, "FAVOURITE", PLAIN_KINDS[1]), (average, "CHOSEN_FROM", PLAIN_KINDS)],
+    "rung_ends": [(study, "Library", lambda snapshots: Library(snapshots=False))],
 }
-"""Part that no argument leaves out → what stands in the package instead: plain means of the best are chosen from; only
-the last rung end of each trial may vote."""
+"""Part that no argument leaves out → module, name, what stands there instead: plain means of the best are chosen from;
+only the last rung end of each trial may vote."""
 
 QUICK = {"n_trials": 6, "max_epochs": 3}
 
@@ -87,8 +85,8 @@ def run_ours(folder, contender, name, seed, options, instead):
     data = split(folder, name, seed)
     common = {"categorical": data.categorical, "n_jobs": 2, "random_state": seed, "verbose": 0}
     with ExitStack() as patches:
-        for place, value in instead.items():
-            patches.enter_context(patch(place, value))
+        for module, place, value in instead:
+            patches.enter_context(patch.object(module, place, value))
         began = time.perf_counter()
         result = search(data.X_train, data.y_train, **common | options)
         seconds = time.perf_counter() - began
@@ -128,7 +126,7 @@ def run_all_of_ours(arguments):
     for contender, name, seed in missing:
         part = parts[contender]
         without = options | WITHOUT.get(part, {})
-        run = run_ours(arguments.data, contender, name, seed, without, INSIDE.get(part, {}))
+        run = run_ours(arguments.data, contender, name, seed, without, INSIDE.get(part, []))
         print(json.dumps(keep(arguments.out, run)), flush=True)
 
 

@@ -169,9 +169,8 @@ def prepare(
     row numbers (training, held out). No row may be held out twice. `groups`: (n_rows,) labels; rows of one group are
     kept on one side. Without `cv`, or with 1, there is one split and no folds; but five folds of fewer rows than
     `folds_below`, not counting test rows, if they are at least 100 and 10 of each class, in at most 1,000 columns, and
-    `cv` is None. A regression target is
-    standardised once, by all folds' rows, so that predictions of different folds are in one unit. Each fold holds a
-    copy of the inputs: k · n_rows · n_inputs · 4 bytes for each encoding.
+    `cv` is None. A regression target is standardised once, by all folds' rows, so that predictions of different folds
+    are in one unit. Each fold holds a copy of the inputs: k · n_rows · n_inputs · 4 bytes for each encoding.
 
     Raises ValueError, once and here, for everything that is wrong with the data; the message names the argument.
     """
