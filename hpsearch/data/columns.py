@@ -62,6 +62,8 @@ DATE = re.compile(
 )
 WORDS_OF_TEXT = 5  # per cell, on average: names and addresses are shorter
 DIFFERENT = 0.9  # of the cells of free text at least
+NUMBERS = 0.9  # of the cells of a column of numbers with mistakes in it, at least
+FEWEST_NUMBERS = 20  # different ones in it: fewer may well be names, as of grades
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,15 @@ def free_text(column: Column) -> str | None:
     cells = column.dropna()
     n_words = cells.str.count(r"\S+").mean()
     return str(cells.iloc[0]) if n_words >= WORDS_OF_TEXT and cells.nunique() >= DIFFERENT * len(cells) else None
+
+
+def mistaken_numbers(column: Column) -> list[str]:
+    """The different cells of a column of text that are no numbers, if nearly all are: "1o3", "?". Else none."""
+    cells = column.dropna()
+    numbers = pd.to_numeric(cells, errors="coerce")
+    is_number = numbers.notna()
+    is_meant = is_number.mean() >= NUMBERS and numbers.nunique() >= FEWEST_NUMBERS
+    return cells[~is_number].astype(str).unique().tolist() if is_meant else []
 
 
 def listed(names: Sequence[object], say: Callable[[object], str] = repr, most: int = 10) -> str:

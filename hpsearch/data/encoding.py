@@ -16,7 +16,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hpsearch.data.categorical import Categorical, encode_categorical, fit_categorical
-from hpsearch.data.columns import Column, Dropped, all_dates, did_you_mean, free_text, kind_of, listed, to_keys
+from hpsearch.data.columns import (
+    Column,
+    Dropped,
+    all_dates,
+    did_you_mean,
+    free_text,
+    kind_of,
+    listed,
+    mistaken_numbers,
+    to_keys,
+)
 from hpsearch.data.dates import Dates, encode_cycles, fit_dates, name_of_days, to_times, with_days
 from hpsearch.data.numeric import Numeric, encode_numeric, fit_numeric, with_bins, with_quantiles
 from hpsearch.data.piecewise import Targets, quantile_edges, tree_edges
@@ -241,8 +251,9 @@ def fit_encoding(
     `layout_rows`: all rows but the test rows; `train_rows`: those of them that statistics are computed from.
     `categorical`: names of columns to be read as categories; text, booleans and pandas categories always are.
     `name`: one of `ENCODINGS`. `target`: (n_rows,) int64 classes or float64 numbers, for those with bins.
-    Raises ValueError for names that do not exist, for columns of complex numbers, free text and mixed values (unless
-    declared categorical) and objects, for dates declared categorical, for infinite numbers, and if no column is left.
+    Raises ValueError for names that do not exist, for columns of complex numbers, free text, mixed values and numbers
+    as text with mistakes in them (unless declared categorical) and objects, for dates declared categorical, for
+    infinite numbers, and if no column is left.
     """
     _check_categorical(categorical, list(frame.columns))
     readings = {its: _reading(frame[its], layout_rows, its in categorical) for its in frame.columns}
@@ -352,5 +363,10 @@ def _reading(column: Column, layout_rows: NDArray[np.int64], declared: bool) -> 
         raise ValueError(
             f"column {name!r} holds free text (the first: {first[:60]!r}), which is not read: derive numbers or "
             "categories from it, or drop it"
+        )
+    if kind == "text" and not declared and (mistaken := mistaken_numbers(layout)):
+        raise ValueError(
+            f"column {name!r} holds numbers as text, but for {listed(mistaken, most=3)}: correct these, leave them "
+            "empty, or declare the column categorical"
         )
     return ("category" if declared or kind in ("text", "booleans", "intervals") else "number"), declared

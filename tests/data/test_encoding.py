@@ -280,6 +280,8 @@ def test_infinite_numbers_are_refused_whenever_they_come():
     [
         (["2024-01-31", "2024-02-30"] * 30, "'new' holds dates as text, but these are none: '2024-02-30'"),
         ([f"row {k} of the table says so" for k in range(60)], "'new' holds free text .*'row 0 of the.*or drop it"),
+        ([*map(str, range(59)), "1o3"], "'new' holds numbers as text, but for '1o3': correct these, leave them empty"),
+        ([*(f"{k}.5" for k in range(55)), *"?????"], "but for '[?]': correct"),
         (pd.Categorical(pd.date_range("2024-01-01", periods=60)), "declared categorical, but holds dates: give text"),
         (pd.Categorical(pd.timedelta_range("1D", periods=60)), "but holds durations"),
         (np.full(60, 1j), "Complex data not supported"),
@@ -293,7 +295,15 @@ def test_columns_that_cannot_be_encoded(cells, message):
         fit(mixed_table().assign(new=cells))
 
 
-@pytest.mark.parametrize("cells", [["2024-01-31", "2024-02-29"] * 30, ["a", 1] * 30, [0.5, 1.5] * 30])
+@pytest.mark.parametrize("cells", [["1", "2", "3+"] * 20, [f"A{k}" for k in range(10)] * 5 + [*map(str, range(10))]])
+def test_text_with_some_numbers_is_text(cells):
+    assert fit(mixed_table().assign(new=cells))[0].categorical[-1].name == "new"
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [["2024-01-31", "2024-02-29"] * 30, ["a", 1] * 30, [0.5, 1.5] * 30, ["7"] * 30 + [*map(str, range(29)), "?"]],
+)
 def test_what_is_declared_categorical_is_taken_as_it_is(cells):
     encoding, _ = fit(mixed_table().assign(new=cells), ["new"])
     assert encoding.categorical[-1].name == "new"
